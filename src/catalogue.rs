@@ -2,7 +2,7 @@
 
 use portolan_core::{
     Answers, Install, InstallName, Owner, RegistryExt, Result, Secret, ServerName, ServerSpec,
-    orchestrator::{InstallRequest, InstallStatus, Progress, ServerUpdate},
+    orchestrator::{InstallRequest, InstallStatus, Progress, ServerInstalls, ServerUpdate},
 };
 
 use crate::Platform;
@@ -123,7 +123,50 @@ impl Platform {
         self.orchestrator().install_with_progress(request, progress).await
     }
 
-    /// Removes an install, with its deployment, its secrets and its place in every gateway. Removing what is not there
+    /// Deletes an install so that it can be restored: nothing serves or runs it, and its answers and secrets stay for
+    /// [`Options::retention`](portolan_core::orchestrator::Options::retention), 30 days by default. Deleting what is not there
+    /// succeeds.
+    ///
+    /// # Errors
+    ///
+    /// An error of the registry, the runtime or the gateway; call again to go on from there.
+    pub async fn delete(&self, install: &InstallName) -> Result<()> {
+        self.orchestrator().delete(install).await
+    }
+
+    /// Restores a deleted install, and returns when its tools are known.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`](portolan_core::Error::NotFound) without such an install; [`Error::Invalid`](portolan_core::Error::Invalid) if it is not deleted, its
+    /// server is, or its owner has installed the server again since; [`Error::NotReady`](portolan_core::Error::NotReady) with the reason if it is restored and
+    /// did not become ready.
+    pub async fn restore(&self, install: &InstallName) -> Result<Install> {
+        self.orchestrator().restore(install).await
+    }
+
+    /// Deletes a server and its installs so that they can be restored. Start-up code that calls [`ensure`](Self::ensure) does
+    /// not bring it back.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`](portolan_core::Error::NotFound) without such a server; an error of the registry or the gateway. An install that could not be deleted is
+    /// in the result.
+    pub async fn delete_server(&self, server: &ServerName) -> Result<ServerInstalls> {
+        self.orchestrator().delete_server(server).await
+    }
+
+    /// Restores a deleted server, and the installs that were deleted together with it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`](portolan_core::Error::NotFound) without such a server; an error of the registry or the gateway. An install that did not become ready
+    /// is in the result.
+    pub async fn restore_server(&self, server: &ServerName) -> Result<ServerInstalls> {
+        self.orchestrator().restore_server(server).await
+    }
+
+    /// Removes an install for good, with its deployment, its secrets and its place in every gateway. Removing what is not there
     /// succeeds.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use std::{fmt, future::IntoFuture, pin::Pin, sync::Arc};
 
 use portolan_core::{
-    Assignment, GatewayName, GatewaySpec, Install, Key, Naming, RegistryExt, ResourceNaming, Result, Selection,
+    Assignment, GatewayName, GatewaySpec, Install, Key, Labels, Naming, RegistryExt, ResourceNaming, Result, Selection,
 };
 
 use crate::Platform;
@@ -72,6 +72,14 @@ impl GatewayHandle {
     /// Sets how its resources are named.
     pub fn resource_naming(self, resource_naming: ResourceNaming) -> Self {
         self.change(move |gateway| gateway.resource_naming = resource_naming)
+    }
+
+    /// Sets its labels, and selects the servers that share one of them.
+    pub fn by_labels(self, labels: Labels) -> Self {
+        self.change(move |gateway| {
+            gateway.labels = labels.clone();
+            gateway.selection = Selection::ByLabels;
+        })
     }
 
     /// Changes anything of its record. `change` runs again if somebody else changes the gateway at the same time.

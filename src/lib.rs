@@ -45,7 +45,7 @@ pub use portolan_core::{
     TokenGrant, Tool, ToolName, ToolUse, TraceAudit, Transport, UpstreamCredential, UserId, Visibility,
     orchestrator::{
         InstallRequest, InstallStatus, LiveState, Options as OrchestratorOptions, Orchestrator, OrchestratorParts,
-        Progress, Reinstall, RepairReport, ServerUpdate, UpdateOutcome,
+        Progress, Reinstall, RepairReport, ServerInstalls, ServerUpdate, UpdateOutcome,
     },
 };
 #[cfg(feature = "serve")]

@@ -42,18 +42,27 @@ impl Platform {
     /// An error of the registry, or of the machine's source of randomness. The new token is lost then; older ones may be
     /// revoked already.
     pub async fn rotate_token(&self, gateway: &GatewayName, owner: Owner, label: &str) -> Result<Secret> {
-        let subject = Subject::from(&owner);
-        let mut older = self.tokens().await?;
-        older.retain(|grant| {
-            grant.label.as_deref() == Some(label)
-                && grant.subject == subject
-                && grant.gateways.as_deref() == Some(std::slice::from_ref(gateway))
-        });
+        let older = self.labelled(gateway, &owner, label).await?;
         let token = self.issue(gateway, owner, Some(label.to_owned())).await?;
         for grant in older {
             self.revoke_token(&grant.digest).await?;
         }
         Ok(token)
+    }
+
+    /// Issues a token under a label, unless the same owner has one with this label for the same gateway: `None` then,
+    /// because a token is shown only once.
+    ///
+    /// For start-up code that hands a token out once and keeps it valid afterwards.
+    ///
+    /// # Errors
+    ///
+    /// An error of the registry, or of the machine's source of randomness.
+    pub async fn ensure_token(&self, gateway: &GatewayName, owner: Owner, label: &str) -> Result<Option<Secret>> {
+        if self.labelled(gateway, &owner, label).await?.is_empty() {
+            return self.issue(gateway, owner, Some(label.to_owned())).await.map(Some);
+        }
+        Ok(None)
     }
 
     /// Returns the grants of all tokens that were issued and not revoked, by digest.
@@ -84,6 +93,18 @@ impl Platform {
         self.registry()
             .remove(&Key::Token(digest.clone()), Precondition::None)
             .await
+    }
+
+    /// Returns the grants with this label that this owner has for this gateway alone.
+    async fn labelled(&self, gateway: &GatewayName, owner: &Owner, label: &str) -> Result<Vec<TokenGrant>> {
+        let subject = Subject::from(owner);
+        let mut grants = self.tokens().await?;
+        grants.retain(|grant| {
+            grant.label.as_deref() == Some(label)
+                && grant.subject == subject
+                && grant.gateways.as_deref() == Some(std::slice::from_ref(gateway))
+        });
+        Ok(grants)
     }
 
     async fn issue(&self, gateway: &GatewayName, owner: Owner, label: Option<String>) -> Result<Secret> {

@@ -15,8 +15,8 @@ use portolan::{
 use portolan::{
     Answers, Components, Error, Failure, FailureKind, GatewayHandle, InstallName, InstallRequest, InstallState,
     InstallStatus, LiveState, McpGateway, Orchestrator, OrchestratorOptions, OrchestratorParts, Owner, Platform,
-    PlatformBuilder, Progress, RegistryExt, Reinstall, RepairReport, Secret, Selection, ServerName, ServerSpec,
-    ServerUpdate, Settings, TokenDigest, TokenGrant, UpdateOutcome, stop_signal,
+    PlatformBuilder, Progress, RegistryExt, Reinstall, RepairReport, Secret, Selection, ServerInstalls, ServerName,
+    ServerSpec, ServerUpdate, Settings, TokenDigest, TokenGrant, UpdateOutcome, stop_signal,
 };
 // What the parts are made of.
 use portolan::{
@@ -57,6 +57,14 @@ fn futures_can_be_spawned() {
         spawned(async move { p.install_with(&s, Owner::Org, [("key", "answer")]).await });
         let (p, i) = (platform.clone(), install.name);
         spawned(async move { p.remove(&i).await });
+        let (p, i) = (platform.clone(), install.name);
+        spawned(async move { p.delete(&i).await });
+        let (p, i) = (platform.clone(), install.name);
+        spawned(async move { p.restore(&i).await });
+        let (p, s) = (platform.clone(), server.clone());
+        spawned(async move { p.delete_server(&s).await });
+        let (p, s) = (platform.clone(), server.clone());
+        spawned(async move { p.restore_server(&s).await });
         let p = platform.clone();
         spawned(async move { p.status().await });
         spawned(platform.gateway("a").serve_all_of(&install).into_future());

@@ -52,3 +52,18 @@ async fn rotation_spares_other_owners_and_gateways() {
     assert!(opens(&platform, &theirs).await, "another owner's");
     assert!(opens(&platform, &elsewhere).await, "of another gateway");
 }
+
+#[tokio::test]
+async fn ensured_token_is_issued_once() {
+    let place = Place::new();
+    let platform = place.platform().await;
+    let gateway = platform.gateway("default").await.expect("a gateway");
+    let first = platform.ensure_token(&gateway, Owner::Org, "agents").await;
+    let first = first.expect("a token").expect("the first one");
+    let again = platform.ensure_token(&gateway, Owner::Org, "agents").await;
+    assert!(again.expect("no error").is_none());
+    assert!(opens(&platform, &first).await);
+    let team = Owner::Team(TeamId::parse("web").expect("a team"));
+    let theirs = platform.ensure_token(&gateway, team, "agents").await;
+    assert!(theirs.expect("a token").is_some(), "another owner's");
+}

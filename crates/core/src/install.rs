@@ -51,6 +51,14 @@ pub enum InstallState {
         /// The failure.
         failure: Failure,
     },
+    /// It was deleted: nothing serves or runs it, and its answers and secrets are kept until it is restored, or removed when
+    /// its retention ends.
+    Deleted {
+        /// The time of its deletion.
+        at: Timestamp,
+        /// `true` if it was deleted together with its server, and is restored with it.
+        with_server: bool,
+    },
     /// It is being removed. Removing again continues from here.
     Removing,
 }
@@ -84,6 +92,11 @@ impl Install {
     /// Returns a title for people: `"github" for team "web"`.
     pub fn title(&self) -> String {
         format!("{:?} for {}", self.server.as_str(), self.owner)
+    }
+
+    /// Returns `true` if it was deleted and can be restored.
+    pub fn is_deleted(&self) -> bool {
+        matches!(self.state, InstallState::Deleted { .. })
     }
 
     /// Returns `true` if the tools are known and it may be called.

@@ -119,7 +119,10 @@ fn load(path: &Path, file: File) -> Result<KeyFile> {
 /// Makes the file whole under another name first, so that nobody ever reads a half of it.
 fn create(path: &Path, random: &mut dyn FnMut(&mut [u8]) -> Result<()>) -> Result<()> {
     let failed = |e: io::Error| {
-        let remedy = "let this process write to its directory, or put 64 hexadecimal digits there yourself";
+        let remedy = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() && !parent.is_dir() => "create its directory first",
+            _ => "let this process write to its directory, or put 64 hexadecimal digits there yourself",
+        };
         refuse(path, format!("cannot be made ({e}); {remedy}"))
     };
     let mut key = Zeroizing::new([0; 32]);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -59,6 +60,10 @@ pub struct ServerSpec {
     /// Options for Kubernetes runtimes.
     #[serde(default)]
     pub kubernetes: KubernetesOptions,
+    /// The time of its deletion, for a server that was deleted and can be restored. The orchestrator sets it; a spec that is
+    /// put has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deleted: Option<Timestamp>,
 }
 
 /// The protocol era of a server.
@@ -237,6 +242,7 @@ impl ServerSpec {
             labels: Labels::default(),
             visibility: Visibility::default(),
             kubernetes: KubernetesOptions::default(),
+            deleted: None,
         };
         spec.check()?;
         Ok(spec)
@@ -246,6 +252,21 @@ impl ServerSpec {
     #[must_use]
     pub fn field(mut self, field: Field) -> Self {
         self.fields.push(field);
+        self
+    }
+
+    /// Sets the labels.
+    ///
+    /// ```
+    /// use portolan_core::{Labels, ServerSpec};
+    ///
+    /// let docs = ServerSpec::remote("docs", "https://docs.example.com/mcp")?.labels(Labels::new([("team", "web")])?);
+    /// assert!(!docs.labels.is_empty());
+    /// # Ok::<(), portolan_core::Error>(())
+    /// ```
+    #[must_use]
+    pub fn labels(mut self, labels: Labels) -> Self {
+        self.labels = labels;
         self
     }
 

@@ -5,7 +5,7 @@ use crate::{
     ServerName, ServerSpec, Version,
 };
 
-use super::Orchestrator;
+use super::{Orchestrator, deletion::refuse_deleted, reservation::ATTEMPTS};
 
 /// The most installs that one message names.
 const NAMED: usize = 5;
@@ -19,19 +19,41 @@ impl Orchestrator {
     /// # Errors
     ///
     /// [`Error::Invalid`] if the spec contradicts itself or the runtime could run it for nobody, such as a Deployment YAML
-    /// that it does not accept; [`Error::Conflict`] if `when` does not hold; an error of the registry or the gateway.
+    /// that it does not accept, or if the server is deleted; [`Error::Conflict`] if `when` does not hold; an error of the registry or the gateway.
     pub async fn put_server(&self, server: ServerSpec, when: Precondition) -> Result<Version> {
         server.check()?;
         if server.is_self_hosted() {
             self.parts.runtime.check(&server)?;
         }
-        let version = self.parts.registry.put(server.into(), when).await?;
+        let version = self.put_undeleted(server, when).await?;
         // All of them: a changed label also takes a server out of gateways.
         self.publish_all().await?;
         Ok(version)
     }
 
-    /// Removes a server from the catalogue, with the secrets that it has itself. Removing what is not there succeeds.
+    async fn put_undeleted(&self, mut server: ServerSpec, when: Precondition) -> Result<Version> {
+        server.deleted = None;
+        for _ in 0..ATTEMPTS {
+            // By the version that was looked at, so that a server which is deleted meanwhile stays so.
+            let seen = match self.parts.registry.server(&server.name).await {
+                Ok(found) => {
+                    refuse_deleted(&found.value)?;
+                    Precondition::Version(found.version)
+                }
+                Err(Error::NotFound { .. }) => Precondition::Absent,
+                Err(error) => return Err(error),
+            };
+            let any = when == Precondition::None;
+            let when = if any { seen } else { when };
+            match self.parts.registry.put(server.clone().into(), when).await {
+                Err(Error::Conflict { .. }) if any => {}
+                put => return put,
+            }
+        }
+        Err(Error::conflict("server", server.name))
+    }
+
+    /// Removes a server from the catalogue for good, with the secrets that it has itself. Removing what is not there succeeds.
     ///
     /// # Errors
     ///
@@ -113,6 +135,7 @@ impl Orchestrator {
 fn owner(install: &Install) -> String {
     match install.state {
         InstallState::Removing => format!("{} (being removed)", install.owner),
+        InstallState::Deleted { .. } => format!("{} (deleted)", install.owner),
         _ => install.owner.to_string(),
     }
 }

@@ -9,6 +9,7 @@ use crate::{
 
 use super::{
     Orchestrator, Progress, answers,
+    deletion::refuse_deleted,
     outcome::secrets_changed,
     readiness::{Deadline, Listener},
     reservation::ATTEMPTS,
@@ -91,10 +92,18 @@ impl Orchestrator {
         let deadline = Deadline::after(self.options.install_deadline);
         progress(Progress::Checking);
         let server = self.parts.registry.server(&request.server).await?.value;
+        refuse_deleted(&server)?;
         server.check()?;
         let wish = self.check(&server, &request.answers).await?;
         progress(Progress::Recording);
         let install = self.record(&server, &request.owner, &wish).await?;
+        // The record is there before this looks: either this sees that the server was deleted, or the deletion sees the record.
+        if let Ok(server) = self.parts.registry.server(&server.name).await
+            && let Err(deleted) = refuse_deleted(&server.value)
+        {
+            self.delete_as(&install.name, true).await?;
+            return Err(deleted);
+        }
         let install = if install.is_ready() {
             let started = self.start(&server, &install, deadline, progress).await;
             let install = self.confirm(&install).await?;

@@ -6,11 +6,14 @@
 //! ```text
 //! install   check answers → record (Reserved, then Pending) → store secrets → runtime.ensure → watch until ready
 //!           → discover tools → record (Ready) → publish to the gateways that select it
+//! delete    record (Deleted) → publish without it → runtime.remove
+//! restore   record (Pending) → as installation goes on
 //! remove    record (Removing) → publish without it → runtime.remove → remove secrets → remove the record
 //! ```
 
 mod answers;
 mod catalogue;
+mod deletion;
 mod installation;
 mod outcome;
 mod progress;
@@ -24,6 +27,7 @@ mod secrets;
 mod status;
 mod update;
 
+pub use deletion::ServerInstalls;
 pub use installation::InstallRequest;
 pub use progress::Progress;
 pub use publication::publication;
@@ -73,6 +77,8 @@ pub struct Options {
     pub probe_timeout: Duration,
     /// How old an answer may be before a remote server is asked again how it is. Default 10 s.
     pub probe_age: Duration,
+    /// How long deleted servers and installs are kept and can be restored. Default 30 days.
+    pub retention: Duration,
 }
 
 impl Options {
@@ -96,6 +102,13 @@ impl Options {
         self.probe_age = age;
         self
     }
+
+    /// Sets how long deleted servers and installs are kept.
+    #[must_use]
+    pub fn with_retention(mut self, retention: Duration) -> Self {
+        self.retention = retention;
+        self
+    }
 }
 
 impl Default for Options {
@@ -104,6 +117,7 @@ impl Default for Options {
             install_deadline: Duration::from_secs(120),
             probe_timeout: Duration::from_secs(5),
             probe_age: Duration::from_secs(10),
+            retention: Duration::from_secs(30 * 24 * 60 * 60),
         }
     }
 }

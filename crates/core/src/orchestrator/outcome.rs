@@ -72,6 +72,10 @@ impl Orchestrator {
     ) -> Result<Install> {
         for _ in 0..ATTEMPTS {
             let found = match self.parts.registry.install(&install.name).await {
+                Ok(found) if found.value.is_deleted() => {
+                    self.stop(install).await;
+                    break;
+                }
                 Ok(found) if found.value.state != InstallState::Removing => found,
                 Ok(_) | Err(Error::NotFound { .. }) => {
                     self.remove_remains(install).await;
@@ -114,6 +118,7 @@ impl Orchestrator {
         let mut ensured: Option<Install> = None;
         for _ in 0..ATTEMPTS {
             let found = match self.parts.registry.install(&install.name).await {
+                Ok(found) if found.value.is_deleted() => return self.stop(install).await,
                 Ok(found) if found.value.state != InstallState::Removing => found.value,
                 Ok(_) | Err(Error::NotFound { .. }) => return self.remove_remains(install).await,
                 Err(error) => return left_to_repair(install, &error),
@@ -152,7 +157,7 @@ impl Orchestrator {
         .remedy("install it again with the answers that shall be");
         let key = Key::Install(install.name);
         let marked = self.parts.registry.update(&key, |found: Option<Install>| {
-            let found = found.filter(|found| found.state != InstallState::Removing);
+            let found = found.filter(|found| found.state != InstallState::Removing && !found.is_deleted());
             Ok(found.map(|mut found| {
                 found.state = InstallState::Failed {
                     failure: failure.clone(),
@@ -161,6 +166,13 @@ impl Orchestrator {
             }))
         });
         marked.await.map(drop)
+    }
+
+    /// Stops what runs for an install that was deleted meanwhile. Its secrets stay with its record.
+    async fn stop(&self, install: &Install) {
+        if let Err(error) = self.parts.runtime.remove(&install.name).await {
+            left_to_repair(install, &error);
+        }
     }
 
     async fn remove_remains(&self, install: &Install) {

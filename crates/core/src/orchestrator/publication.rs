@@ -58,6 +58,9 @@ impl Catalogue<'_> {
     }
 
     fn route(&self, server: &Arc<ServerSpec>, pinned: bool, may_serve: impl Fn(&Install) -> bool) -> Option<Route> {
+        if server.deleted.is_some() {
+            return None;
+        }
         let of_server = self
             .installs
             .iter()

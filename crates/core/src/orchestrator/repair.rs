@@ -45,6 +45,9 @@ impl Orchestrator {
         let mut report = RepairReport::default();
         self.repair_installs(&mut report).await;
         self.remove_orphans(&mut report).await;
+        if let Err(error) = self.finish_deletions().await {
+            report.failures.push(("deletions".into(), error));
+        }
         if let Err(error) = self.publish_all().await {
             report.failures.push(("publishing".into(), error));
         }
@@ -84,6 +87,13 @@ impl Orchestrator {
                     .await
             }
             InstallState::Removing => self.remove(&install.name).await.map(|()| Repaired::Removed),
+            // A flow that was late may have started it after the deletion.
+            InstallState::Deleted { .. } => self
+                .parts
+                .runtime
+                .remove(&install.name)
+                .await
+                .map(|()| Repaired::Nothing),
             InstallState::Failed { .. } => Ok(Repaired::Nothing),
             InstallState::Ready => {
                 let server = self.parts.registry.server(&install.server).await?.value;

@@ -19,7 +19,7 @@ use crate::{
     Error, Install, InstallName, InstallState, Key, Owner, Precondition, RegistryExt, Result, ServerName, Versioned,
 };
 
-use super::Orchestrator;
+use super::{Orchestrator, deletion::refuse_deleted};
 
 /// How often a flow looks again when others are faster. Each time, one of the others has got on.
 pub(super) const ATTEMPTS: usize = 64;
@@ -50,12 +50,13 @@ impl Orchestrator {
         Err(Error::conflict("install", format!("{server} for {owner}")))
     }
 
-    /// Every install of `server` for `owner` that is not on its way out, by name.
-    async fn installs_for(&self, server: &ServerName, owner: &Owner) -> Result<Vec<Versioned<Install>>> {
+    /// Every install of `server` for `owner` that is neither deleted nor being removed, by name.
+    pub(super) async fn installs_for(&self, server: &ServerName, owner: &Owner) -> Result<Vec<Versioned<Install>>> {
         let mut installs = self.parts.registry.installs().await?;
         installs.retain(|install| {
             let install = &install.value;
-            install.server == *server && install.owner == *owner && install.state != InstallState::Removing
+            let is_gone = install.is_deleted() || install.state == InstallState::Removing;
+            install.server == *server && install.owner == *owner && !is_gone
         });
         Ok(installs)
     }
@@ -66,7 +67,8 @@ impl Orchestrator {
         install.state = InstallState::Reserved;
         self.parts.registry.put(install.into(), Precondition::Absent).await?;
         // A server that is being removed at this moment: either its removal sees this reservation, or this sees it gone.
-        if let Err(gone) = self.parts.registry.server(server).await {
+        let found = self.parts.registry.server(server).await;
+        if let Err(gone) = found.and_then(|found| refuse_deleted(&found.value)) {
             self.parts
                 .registry
                 .remove(&Key::Install(name), Precondition::None)
@@ -77,7 +79,7 @@ impl Orchestrator {
     }
 
     /// Removes `rivals`; `false` when one of them has changed meanwhile.
-    async fn remove_reservations(&self, rivals: &[Versioned<Install>]) -> Result<bool> {
+    pub(super) async fn remove_reservations(&self, rivals: &[Versioned<Install>]) -> Result<bool> {
         for rival in rivals {
             let when = Precondition::Version(rival.version);
             match self.parts.registry.remove(&Key::Install(rival.value.name), when).await {

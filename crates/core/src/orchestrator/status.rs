@@ -92,7 +92,8 @@ impl Orchestrator {
     pub async fn status(&self) -> Result<Vec<InstallStatus>> {
         // One at a time, so that many readers of a status page ask each server once.
         let mut probes = self.probes.lock().await;
-        let installs = self.parts.registry.installs().await?;
+        let mut installs = self.parts.registry.installs().await?;
+        installs.retain(|install| !install.value.is_deleted());
         let servers = self.parts.registry.servers().await?;
         let servers: BTreeMap<&ServerName, &ServerSpec> = servers
             .iter()
@@ -212,7 +213,7 @@ fn recorded(install: &Install) -> InstallStatus {
         InstallState::Reserved | InstallState::Pending => (LiveState::Starting, None),
         InstallState::Ready => (LiveState::Ready, None),
         InstallState::Failed { failure } => (LiveState::Failed, Some(failure.clone())),
-        InstallState::Removing => (LiveState::Removing, None),
+        InstallState::Deleted { .. } | InstallState::Removing => (LiveState::Removing, None),
     };
     InstallStatus {
         install: install.name,

@@ -117,7 +117,8 @@ impl Orchestrator {
         let mut found = Vec::new();
         for install in self.parts.registry.installs().await? {
             let install = install.value;
-            if install.server != new.name || matches!(install.state, InstallState::Reserved | InstallState::Removing) {
+            let is_asked = !matches!(install.state, InstallState::Reserved | InstallState::Removing);
+            if install.server != new.name || install.is_deleted() || !is_asked {
                 continue;
             }
             let reasons = reasons(old, new, &install);

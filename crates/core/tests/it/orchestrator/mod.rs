@@ -3,6 +3,7 @@
 mod answers;
 mod catalogue;
 mod crash;
+mod deletion;
 mod faults;
 mod install;
 mod publication;
