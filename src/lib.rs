@@ -23,6 +23,8 @@
 mod builder;
 mod catalogue;
 mod components;
+#[cfg(feature = "local")]
+mod database;
 mod gateway;
 mod platform;
 #[cfg(feature = "serve")]
@@ -60,8 +62,8 @@ pub use portolan_k8s::{Connect, KubeClients, KubeConfig, KubeRuntime};
 pub use portolan_process::{
     ProcessConfig, ProcessLimits, ProcessRuntime, RestartPolicy, ServerCommand, StdioServer, WorkDir,
 };
-#[cfg(feature = "sqlite")]
-pub use portolan_storage_sql::{SealingKeys, SqlStore};
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub use portolan_storage_sql::{Migrations, SealingKeys, SqlConfig, SqlStore, TlsRule};
 
 #[cfg(feature = "local")]
 pub use self::builder::PlatformBuilder;
