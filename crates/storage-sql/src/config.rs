@@ -23,15 +23,10 @@ use portolan_core::Secret;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SqlConfig {
-    #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "for PostgreSQL"))]
     pub(crate) schema: String,
-    #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "for PostgreSQL"))]
     pub(crate) max_connections: u32,
-    #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "for PostgreSQL"))]
     pub(crate) acquire_timeout: Duration,
-    #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "for PostgreSQL"))]
     pub(crate) tls: TlsRule,
-    #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "for PostgreSQL"))]
     pub(crate) pooler: Option<Pooler>,
     pub(crate) migrations: Migrations,
 }

@@ -1,6 +1,8 @@
 //! Sealing keys out of a key file.
 
-use std::{fs::OpenOptions, path::Path};
+#[cfg(feature = "sqlite")]
+use std::fs::OpenOptions;
+use std::path::Path;
 
 use portolan_core::{KeyFile, Result};
 
@@ -43,6 +45,7 @@ impl SealingKeys {
 }
 
 /// Options to make a file that only its owner can read.
+#[cfg(feature = "sqlite")]
 pub(crate) fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);

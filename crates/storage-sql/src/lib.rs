@@ -42,6 +42,7 @@
 #[cfg(not(any(feature = "sqlite", feature = "postgres")))]
 compile_error!("portolan-storage-sql needs a database: enable its feature `sqlite` or `postgres`");
 
+mod bus;
 mod config;
 mod credentials;
 mod error;
@@ -57,6 +58,7 @@ mod sessions;
 mod sqlite;
 mod steps;
 mod store;
+mod wait;
 
 pub use config::{Migrations, SqlConfig, TlsRule};
 pub use seal::SealingKeys;

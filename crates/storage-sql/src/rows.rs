@@ -19,7 +19,7 @@ pub(crate) struct RecordRow {
 }
 
 /// A stored change.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct ChangeRow {
     pub(crate) revision: u64,
     pub(crate) kind: String,

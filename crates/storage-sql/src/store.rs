@@ -9,8 +9,10 @@ use portolan_core::{Clock, Error, Result};
 use tokio::sync::watch;
 
 use crate::{
-    Migrations, SealingKeys, SqlConfig,
+    SealingKeys, SqlConfig,
+    bus::Messages,
     error::SqlError,
+    feed::Tail,
     rows::{Dialect, ProbeRow},
     seal::PROBE,
 };
@@ -58,6 +60,8 @@ pub(crate) struct Inner {
     pub(crate) clock: Arc<dyn Clock>,
     /// Signalled after each change that this store makes. Feeds end with it.
     pub(crate) changed: watch::Sender<()>,
+    pub(crate) feed: Arc<Tail>,
+    pub(crate) messages: Arc<Messages>,
 }
 
 impl SqlStore {
@@ -161,7 +165,7 @@ impl SqlStore {
     /// of a newer release; [`Error::Unavailable`](portolan_core::Error::Unavailable) if it is locked for too long.
     #[cfg(feature = "sqlite")]
     pub async fn open(path: impl AsRef<Path>, keys: SealingKeys, clock: Arc<dyn Clock>) -> Result<Self> {
-        let database = crate::sqlite::Database::open(path.as_ref(), Migrations::Run, clock.now()).await?;
+        let database = crate::sqlite::Database::open(path.as_ref(), crate::Migrations::Run, clock.now()).await?;
         Self::with(Box::new(database), keys, clock).await
     }
 
@@ -194,7 +198,7 @@ impl SqlStore {
     /// for the disk.
     #[cfg(feature = "sqlite")]
     pub async fn from_pool(pool: sqlx::SqlitePool, keys: SealingKeys, clock: Arc<dyn Clock>) -> Result<Self> {
-        let database = crate::sqlite::Database::from_pool(pool, Migrations::Run, clock.now()).await?;
+        let database = crate::sqlite::Database::from_pool(pool, crate::Migrations::Run, clock.now()).await?;
         Self::with(Box::new(database), keys, clock).await
     }
 
@@ -225,6 +229,8 @@ impl SqlStore {
                 keys,
                 clock,
                 changed: watch::Sender::new(()),
+                feed: Arc::new(Tail::new()),
+                messages: Arc::new(Messages::new()),
             }),
         })
     }

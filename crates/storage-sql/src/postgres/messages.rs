@@ -32,13 +32,16 @@ impl MessageRows for Database {
 
 impl Database {
     async fn insert_message(&self, topic: &str, body: &[u8], now: Timestamp) -> sqlx::Result<u64> {
-        let mut tx = self.write().await?;
-        self.query(&self.sql.message_lock).execute(&mut *tx).await?;
         let add = self
             .query_scalar(&self.sql.message_add)
             .bind(topic.as_bytes())
             .bind(body)
             .bind(micros(now));
+        if !self.pooled {
+            let id: i64 = add.fetch_one(&self.pool).await?;
+            return Ok(id.unsigned_abs());
+        }
+        let mut tx = self.write().await?;
         let id: i64 = add.fetch_one(&mut *tx).await?;
         tx.commit().await?;
         Ok(id.unsigned_abs())

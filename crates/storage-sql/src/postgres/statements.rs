@@ -27,7 +27,7 @@ macro_rules! statements {
 statements! {
     change_forget change_head change_list change_lock
     fence_next lease_release lease_sweep lease_take
-    message_add message_head message_list message_lock message_sweep
+    message_add message_head message_list message_sweep
     probe_add probe_list probe_lock
     record_get record_list record_put record_remove record_version
     schema_add schema_begin schema_create schema_list schema_lock

@@ -6,6 +6,7 @@ mod on_file {
     portolan_core::conformance::registry_suite!(async || store_on_file().await);
     portolan_core::conformance::credential_suite!(async || store_on_file().await);
     portolan_core::conformance::session_suite!(async || store_on_file().await);
+    portolan_core::conformance::bus_suite!(async || store_on_file().await);
 }
 
 mod in_memory {
@@ -23,6 +24,7 @@ mod in_memory {
     portolan_core::conformance::registry_suite!(async || store().await);
     portolan_core::conformance::credential_suite!(async || store().await);
     portolan_core::conformance::session_suite!(async || store().await);
+    portolan_core::conformance::bus_suite!(async || store().await);
 }
 
 mod in_a_pool_of_the_host {
@@ -31,4 +33,5 @@ mod in_a_pool_of_the_host {
     portolan_core::conformance::registry_suite!(async || store_in_pool().await);
     portolan_core::conformance::credential_suite!(async || store_in_pool().await);
     portolan_core::conformance::session_suite!(async || store_in_pool().await);
+    portolan_core::conformance::bus_suite!(async || store_in_pool().await);
 }

@@ -6,6 +6,7 @@ mod direct {
     portolan_core::conformance::registry_suite!(async || fresh(Address::Direct).await);
     portolan_core::conformance::credential_suite!(async || fresh(Address::Direct).await);
     portolan_core::conformance::session_suite!(async || fresh(Address::Direct).await);
+    portolan_core::conformance::bus_suite!(async || fresh(Address::Direct).await);
 }
 
 mod behind_old_pooler {
@@ -14,6 +15,7 @@ mod behind_old_pooler {
     portolan_core::conformance::registry_suite!(async || fresh(Address::OldPooler).await);
     portolan_core::conformance::credential_suite!(async || fresh(Address::OldPooler).await);
     portolan_core::conformance::session_suite!(async || fresh(Address::OldPooler).await);
+    portolan_core::conformance::bus_suite!(async || fresh(Address::OldPooler).await);
 }
 
 mod behind_new_pooler {
@@ -22,4 +24,5 @@ mod behind_new_pooler {
     portolan_core::conformance::registry_suite!(async || fresh(Address::NewPooler).await);
     portolan_core::conformance::credential_suite!(async || fresh(Address::NewPooler).await);
     portolan_core::conformance::session_suite!(async || fresh(Address::NewPooler).await);
+    portolan_core::conformance::bus_suite!(async || fresh(Address::NewPooler).await);
 }
