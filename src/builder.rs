@@ -1,9 +1,6 @@
 //! A platform on one machine, of which any part can be replaced.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::Path, sync::Arc};
 
 use portolan_core::{
     AuditSink, Authenticator, Bus, Clock, CredentialBroker, CredentialStore, Guard, Policy, Registry, Result, Runtime,
@@ -11,12 +8,18 @@ use portolan_core::{
 };
 use portolan_gateway::{GatewayConfig, StaticTokens, TokenKeys};
 use portolan_process::{ProcessConfig, ProcessRuntime};
-use portolan_storage_sql::{Keyring, SealingKeys, SqlStore};
+use portolan_storage_sql::{Keyring, SqlConfig};
 
-use crate::{Components, Platform, Settings, platform::require_tokio};
+use crate::{
+    Components, Platform, Settings,
+    database::{Database, LazyStore},
+    platform::require_tokio,
+};
 
 impl Platform {
     /// Opens a platform on one machine: [`Platform::builder`] with nothing replaced.
+    ///
+    /// `database` is the path of an SQLite file, or a URL `postgres://…` with the feature `postgres`.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -40,7 +43,10 @@ impl Platform {
     ///
     /// Without further calls it has: registry, credentials and sessions in the SQLite file `database`; the keys that seal
     /// its secrets in `<database>.keys` and those that seal session ids and cursors in `<database>.token-keys` (all three
-    /// mode 0600); servers as child processes with the search path, working directory and locale of this process; the
+    /// mode 0600). With a URL `postgres://user:password@host/name` as `database`, and the feature `postgres`, they are in
+    /// PostgreSQL, and any number of processes with the same sealing keys are replicas of one platform: the keys that seal
+    /// secrets are in `portolan.keys` in the working directory unless they are [given](PlatformBuilder::sealing_keys); those
+    /// that seal session ids are in the database; the replicas' [bus](PlatformBuilder::bus) is the database. Besides: servers as child processes with the search path, working directory and locale of this process; the
     /// bearer tokens that the platform issues; a policy that allows everything; audit events to `tracing`.
     ///
     /// ```
@@ -61,7 +67,8 @@ impl Platform {
     /// ```
     pub fn builder(database: impl AsRef<Path>) -> PlatformBuilder {
         PlatformBuilder {
-            database: database.as_ref().to_owned(),
+            database: Database::at(database.as_ref()),
+            storage: SqlConfig::new(),
             sealing_keys: None,
             registry: None,
             credentials: None,
@@ -80,7 +87,8 @@ impl Platform {
 #[derive(Debug)]
 #[must_use]
 pub struct PlatformBuilder {
-    database: PathBuf,
+    database: Database,
+    storage: SqlConfig,
     sealing_keys: Option<Keyring>,
     registry: Option<Arc<dyn Registry>>,
     credentials: Option<Arc<dyn CredentialStore>>,
@@ -152,20 +160,29 @@ impl PlatformBuilder {
         self
     }
 
-    /// Replaces the keys that seal secrets in the database, by default those in `<database>.keys`: other [`SealingKeys`], or
-    /// an `Arc<dyn KeyProvider>` such as a key management service.
+    /// Sets how a PostgreSQL database is used: its schema, connections, pooler and TLS.
+    pub fn storage(mut self, config: SqlConfig) -> Self {
+        self.storage = config;
+        self
+    }
+
+    /// Replaces the keys that seal secrets in the database, by default those in `<database>.keys`, or in `portolan.keys` for a
+    /// database at a URL: other [`SealingKeys`](portolan_storage_sql::SealingKeys), or
+    /// a [`Keyring`] over the host's [`KeyProvider`](portolan_core::KeyProvider). All replicas need the same.
     pub fn sealing_keys(mut self, keys: impl Into<Keyring>) -> Self {
         self.sealing_keys = Some(keys.into());
         self
     }
 
-    /// Replaces the keys that seal session ids and cursors, by default those in `<database>.token-keys`.
+    /// Replaces the keys that seal session ids and cursors, by default those in `<database>.token-keys`, or in a database at
+    /// a URL itself.
     pub fn token_keys(mut self, keys: TokenKeys) -> Self {
         self.settings = self.settings.with_keys(keys);
         self
     }
 
-    /// Connects this replica of the gateway with others, which share session store and token keys.
+    /// Connects this replica of the gateway with others, which share session store and token keys; by default over a
+    /// database at a URL.
     pub fn bus(mut self, bus: Arc<dyn Bus>) -> Self {
         self.settings = self.settings.with_bus(bus);
         self
@@ -207,16 +224,8 @@ impl PlatformBuilder {
             mut settings,
             ..
         } = self;
-        if settings.keys.is_none() {
-            settings.keys = Some(TokenKeys::load_or_create(beside(&database, ".token-keys"))?);
-        }
         let clock = settings.clock.clone();
-        let mut store = LazyStore {
-            database,
-            keys: self.sealing_keys,
-            clock: clock.clone(),
-            opened: None,
-        };
+        let mut store = LazyStore::new(database.clone(), self.storage, self.sealing_keys, clock.clone());
         let registry = match registry {
             Some(registry) => registry,
             None => store.open().await?,
@@ -229,6 +238,12 @@ impl PlatformBuilder {
             Some(sessions) => sessions,
             None => store.open().await?,
         };
+        if settings.keys.is_none() {
+            settings.keys = Some(database.token_keys(&*credentials).await?);
+        }
+        if settings.bus.is_none() && database.is_shared() {
+            settings.bus = store.opened().map(|store| store as Arc<dyn Bus>);
+        }
         let runtime = self.runtime.unwrap_or_else(|| {
             let mut processes = self.processes.unwrap_or_else(ProcessConfig::of_this_process);
             processes.clock = clock.clone();
@@ -246,34 +261,4 @@ impl PlatformBuilder {
         })
         .await
     }
-}
-
-/// The database, opened when the first part asks for it.
-struct LazyStore {
-    database: PathBuf,
-    keys: Option<Keyring>,
-    clock: Arc<dyn Clock>,
-    opened: Option<Arc<SqlStore>>,
-}
-
-impl LazyStore {
-    async fn open(&mut self) -> Result<Arc<SqlStore>> {
-        if let Some(store) = &self.opened {
-            return Ok(store.clone());
-        }
-        let keys = match self.keys.take() {
-            Some(keys) => keys,
-            None => SealingKeys::load_or_create(beside(&self.database, ".keys"))?.into(),
-        };
-        let store = Arc::new(SqlStore::open(&self.database, keys, self.clock.clone()).await?);
-        self.opened = Some(store.clone());
-        Ok(store)
-    }
-}
-
-/// The file beside a database that has this at the end of its name.
-fn beside(database: &Path, suffix: &str) -> PathBuf {
-    let mut name = database.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
 }

@@ -23,6 +23,8 @@
 mod builder;
 mod catalogue;
 mod components;
+#[cfg(feature = "local")]
+mod database;
 mod gateway;
 mod platform;
 #[cfg(feature = "serve")]

@@ -5,6 +5,7 @@
 //! without stored state.
 
 mod key_file;
+mod key_store;
 
 use std::fmt;
 
