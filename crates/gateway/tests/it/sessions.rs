@@ -75,7 +75,12 @@ async fn ended_session_is_unknown() {
 async fn session_end_closes_upstream_sessions() {
     let upstream = http(Eras::Legacy).await;
     let gateway = TestGateway::with_server(upstream.url()).await;
-    gateway.drain(Duration::from_secs(5)).await;
+    // The gateway's own session, for lists, is there.
+    let listed = gateway
+        .client(ClientVersion::V2026_07_28)
+        .call_method("tools/list", "")
+        .await;
+    assert_eq!(listed.status(), 200);
     let before = upstream.sessions();
     let client = gateway.connect(ClientVersion::V2025_11_25).await;
     let other = gateway.connect(ClientVersion::V2025_11_25).await;

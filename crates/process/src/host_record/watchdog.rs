@@ -14,9 +14,9 @@ use crate::{ProcessConfig, processes::Token};
 const SHELL: &str = "/bin/sh";
 const SCRIPT: &str = include_str!("watchdog.sh");
 
-/// The watchdog of a record. It sees the end of its input when this is dropped, or when the host ends however it does.
+/// The watchdog of a record. It sees the end of its input when the host ends, however it does; dropping this ends it.
 #[derive(Debug)]
-pub(super) struct Watchdog(Option<Child>);
+pub(super) struct Watchdog(Child);
 
 impl Watchdog {
     /// Starts it; `None` where there is no shell.
@@ -38,7 +38,7 @@ impl Watchdog {
             .process_group(0)
             .spawn();
         match child {
-            Ok(child) => Some(Self(Some(child))),
+            Ok(child) => Some(Self(child)),
             Err(error) => {
                 tracing::warn!(%error, "no watchdog: if this process is killed, its servers may go on until the next start");
                 None
@@ -49,11 +49,8 @@ impl Watchdog {
 
 impl Drop for Watchdog {
     fn drop(&mut self) {
-        let Some(mut child) = self.0.take() else { return };
-        drop(child.stdin.take());
-        // It ends soon, but nobody shall wait for it here.
-        let _ = std::thread::Builder::new()
-            .name("portolan-watchdog".into())
-            .spawn(move || child.wait());
+        // The servers have ended, and so no process of this host is left. It has no process of its own while it reads.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
