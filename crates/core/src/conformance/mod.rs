@@ -34,6 +34,7 @@ pub mod guard;
 pub mod policy;
 pub mod registry;
 pub mod registry_changes;
+pub mod registry_lookups;
 pub mod runtime;
 pub mod sample;
 pub mod session;

@@ -18,15 +18,14 @@ impl Orchestrator {
             return Ok(());
         };
         // Unpublish first: what is published must exist.
-        let withdrawn = self.publish_server(&install.server).await;
+        let withdrawn = self.sync([Key::Install(*name)]).await;
         let stopped = self.parts.runtime.remove(name).await;
         let forgotten = self.remove_secrets(name).await;
         self.parts.broker.forget(&install, None);
         withdrawn.and(stopped).and(forgotten)?;
-        self.parts
-            .registry
-            .remove(&Key::Install(*name), Precondition::None)
-            .await
+        let key = Key::Install(*name);
+        self.parts.registry.remove(&key, Precondition::None).await?;
+        self.sync([key]).await
     }
 
     /// Marks the install as removing and returns it; `None` if it is gone already.

@@ -115,9 +115,9 @@ impl Orchestrator {
 
     async fn to_reinstall(&self, old: &ServerSpec, new: &ServerSpec) -> Result<Vec<Reinstall>> {
         let mut found = Vec::new();
-        for install in self.parts.registry.installs().await? {
+        for install in self.installs_of(&new.name, None).await? {
             let install = install.value;
-            if install.server != new.name || matches!(install.state, InstallState::Reserved | InstallState::Removing) {
+            if matches!(install.state, InstallState::Reserved | InstallState::Removing) {
                 continue;
             }
             let reasons = reasons(old, new, &install);
