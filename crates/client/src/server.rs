@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use portolan_core::{
     Endpoint, Error, Failure, HttpEndpoint, InstallName, Result, Runtime, ServerSnapshot, ServerSpec, Source, Tool,
-    UpstreamCredential,
+    ToolSet, UpstreamCredential,
 };
 use portolan_wire::envelope::Outcome;
 use tokio_util::task::TaskTracker;
@@ -299,8 +299,9 @@ impl UpstreamServer {
     }
 
     /// Seeds the cached tools with those of a registry, unless the registry gave the same before: the server may have been
-    /// asked since. Callers see them until the server has been asked, where all callers have the same credential.
-    pub fn seed_tools(&self, tools: &[Tool]) {
+    /// asked since. Callers see them until the server has been asked, where all callers have the same credential. Servers of one
+    /// name that are seeded with equal tools share them.
+    pub fn seed_tools(&self, tools: &ToolSet) {
         self.lists.seed_tools(tools);
     }
 

@@ -14,6 +14,8 @@ use arc_swap::ArcSwapOption;
 use portolan_core::{Error, Failure, FailureKind, ServerName};
 use tokio::sync::Mutex;
 
+use super::sealed::Read;
+
 /// The longest time for which a server that hung is not waited for.
 const LONGEST_BREAK: Duration = Duration::from_secs(60);
 /// A failure that took at least this long counts as a hang.
@@ -31,8 +33,11 @@ pub struct ListSnapshot<L> {
     pub(super) looked_at: Instant,
     /// The number of changes that the server had announced before.
     pub(super) change: u64,
-    derived: Arc<OnceLock<Arc<dyn Any + Send + Sync>>>,
+    derived: Arc<Derived>,
 }
+
+/// What users of a list computed from its items.
+pub(super) type Derived = OnceLock<Arc<dyn Any + Send + Sync>>;
 
 /// The hints of a server about caching its list (2026-07-28, caching). Legacy servers give none: their lists are valid for
 /// now, and for one requester only.
@@ -119,15 +124,33 @@ impl<L> CachedList<L> {
         listed.change != self.change()
     }
 
-    pub(crate) fn store(&self, items: L, hints: CacheHints, change: u64) -> Arc<ListSnapshot<L>> {
+    /// Stores a fetched list. Items that are those of the cached list stay the same in memory.
+    pub(crate) fn store(&self, items: L, hints: CacheHints, change: u64) -> Arc<ListSnapshot<L>>
+    where
+        L: Read,
+    {
+        match self.listed.load_full().filter(|known| known.items.is_same(&items)) {
+            Some(known) => self.store_shared(known.items.clone(), known.derived.clone(), hints, change),
+            None => self.store_shared(Arc::new(items), Arc::default(), hints, change),
+        }
+    }
+
+    /// Stores a list whose items other lists share.
+    pub(super) fn store_shared(
+        &self,
+        items: Arc<L>,
+        derived: Arc<Derived>,
+        hints: CacheHints,
+        change: u64,
+    ) -> Arc<ListSnapshot<L>> {
         let now = Instant::now();
         let listed = Arc::new(ListSnapshot {
-            items: Arc::new(items),
+            items,
             hints,
             fetched: now,
             looked_at: now,
             change,
-            derived: Arc::default(),
+            derived,
         });
         self.listed.store(Some(listed.clone()));
         self.failed.store(None);

@@ -36,7 +36,7 @@ impl<'a> AuditGuard<'a> {
             relay,
             context,
             server: &target.route.server.name,
-            install: target.install.install.name,
+            install: target.install.name,
             action: action(&request.method),
             what: target.what(),
             client: request.client.clone(),

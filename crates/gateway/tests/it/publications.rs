@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use portolan_core::{
     Caller, CredentialBroker, CredentialContext, Endpoint, Gateway, GatewaySpec, HttpEndpoint, Install, Owner,
-    Publication, Result, Route, Secret, ServerSpec, Source, Subject, SystemClock, TeamId, Tool, UpstreamCredential,
+    Publication, Result, Route, Secret, ServerSpec, Source, Subject, SystemClock, TeamId, Tool, ToolSet,
+    UpstreamCredential,
     memory::{MemoryRuntime, MemorySessions},
 };
 use portolan_gateway::{McpGateway, StaticTokens};
@@ -235,7 +236,7 @@ async fn publication_swap_is_atomic() {
     assert!(old.counters().calls > 0 && new.counters().calls > 0);
 }
 
-fn tools(names: &[&str]) -> Vec<Tool> {
+fn tools(names: &[&str]) -> ToolSet {
     let of = |name: &&str| serde_json::value::to_raw_value(&json!({"name": name, "inputSchema": {"type": "object"}}));
     names
         .iter()
