@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use crate::{rows::ChangeRow, store::Inner};
 
 /// The interval at which a feed looks for changes of other processes.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Returns the changes after `since`, and those to come.
 pub(crate) fn follow(inner: &Arc<Inner>, since: Revision) -> BoxStream<'static, Result<Change>> {

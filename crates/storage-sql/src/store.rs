@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use portolan_core::{Clock, Result};
+use portolan_core::{Clock, Result, ToolSetCache};
 use tokio::sync::watch;
 
 use crate::{
@@ -53,6 +53,8 @@ pub(crate) struct Inner {
     pub(crate) rows: Box<dyn Dialect>,
     pub(crate) keys: SealingKeys,
     pub(crate) clock: Arc<dyn Clock>,
+    /// The tool sets that are in memory.
+    pub(crate) tools: ToolSetCache,
     /// Signalled after each change that this store makes. Feeds end with it.
     pub(crate) changed: watch::Sender<()>,
 }
@@ -133,6 +135,7 @@ impl SqlStore {
                 rows,
                 keys,
                 clock,
+                tools: ToolSetCache::default(),
                 changed: watch::Sender::new(()),
             }),
         })

@@ -6,7 +6,10 @@ use super::{Database, micros, sql};
 use crate::error::{Result, SqlError};
 
 /// The steps from each version of the schema to the next. A released step is never changed.
-const STEPS: &[&str] = &[include_str!("migrations/0001_initial.sql")];
+const STEPS: &[&str] = &[
+    include_str!("migrations/0001_initial.sql"),
+    include_str!("migrations/0003_tool_sets.sql"),
+];
 
 /// Brings the schema up to date, all of it or nothing.
 ///

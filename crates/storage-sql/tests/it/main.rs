@@ -9,3 +9,4 @@ mod processes;
 mod refusals;
 mod secrecy;
 mod support;
+mod tool_sets;
