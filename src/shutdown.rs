@@ -23,6 +23,7 @@ impl Platform {
     /// The error of a runtime that could not end something.
     pub async fn shutdown(&self, within: Duration) -> Result<()> {
         let deadline = Instant::now() + within;
+        self.follower.end();
         let for_calls = within.saturating_sub(FOR_PROCESSES.min(within / 4));
         self.gateway_service().shutdown(for_calls).await;
         let left = deadline.saturating_duration_since(Instant::now());

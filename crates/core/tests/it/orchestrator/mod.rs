@@ -4,6 +4,7 @@ mod answers;
 mod catalogue;
 mod crash;
 mod faults;
+mod follow;
 mod install;
 mod publication;
 mod race;
