@@ -25,6 +25,7 @@ pub use self::{
     cached::{CacheHints, ListSnapshot},
     prompts::{Prompt, Prompts},
     resources::{ResourceTemplates, Resources},
+    seeds::ToolSeeds,
     tools::Tools,
 };
 use crate::{
@@ -212,13 +213,13 @@ impl ServerLists {
 
     /// Seeds the cached tools with those of a registry, unless the registry gave the same before: the server may have been
     /// asked since. Callers see them until the server has been asked, where all callers have the same credential.
-    pub(crate) fn seed_tools(self: &Arc<Self>, tools: &ToolSet) {
+    pub(crate) fn seed_tools(self: &Arc<Self>, tools: &ToolSet, seeds: &ToolSeeds) {
         let catalog = self.catalogs.shared();
         if tools.is_empty() || !catalog.digests.take_seed(tools.digest()) && catalog.tools.listed.load().is_some() {
             return;
         }
         let known = catalog.tools.listed.load_full();
-        let seed = self.connection.client().seeds().of(&self.spec().name, tools);
+        let seed = seeds.of(&self.spec().name, tools);
         if !catalog.digests.begin_with(&seed.seen) {
             self.watch_definitions(catalog, &seed.items);
         }

@@ -8,7 +8,6 @@ use portolan_core::{Error, Failure, FailureKind, Result, ServerName};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    catalog::seeds::Seeds,
     config::ClientConfig,
     connect::{Connect, TcpConnect},
     http1::{Connection, ConnectionError, ConnectionPool, ResponseBody, SendError},
@@ -31,7 +30,6 @@ struct Shared {
     streams: TaskTracker,
     /// Cancelled when the client ends; stops endless work.
     ended: CancellationToken,
-    seeds: Seeds,
 }
 
 impl Client {
@@ -90,7 +88,6 @@ impl Client {
                 tasks: TaskTracker::new(),
                 streams: TaskTracker::new(),
                 ended: CancellationToken::new(),
-                seeds: Seeds::default(),
             }),
         }
     }
@@ -123,11 +120,6 @@ impl Client {
         // A stream that ends spawns the end of its session.
         self.shared.streams.wait().await;
         self.shared.tasks.wait().await;
-    }
-
-    /// Returns the tools that registries gave, which servers share.
-    pub(crate) fn seeds(&self) -> &Seeds {
-        &self.shared.seeds
     }
 
     /// Returns the tracker of the tasks that follow servers.

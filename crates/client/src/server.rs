@@ -15,7 +15,7 @@ use crate::{
         reply::Reply,
         steps::{ResumeRequest, StreamCheckpoint},
     },
-    catalog::{ListSnapshot, Listing, ServerLists},
+    catalog::{ListSnapshot, Listing, ServerLists, ToolSeeds},
     client::Client,
     connection::{Address, ServerConnection, unknown_endpoint},
     notifications::{NotificationFeed, NotificationFeeds},
@@ -300,9 +300,9 @@ impl UpstreamServer {
 
     /// Seeds the cached tools with those of a registry, unless the registry gave the same before: the server may have been
     /// asked since. Callers see them until the server has been asked, where all callers have the same credential. Servers of one
-    /// name that are seeded with equal tools share them.
-    pub fn seed_tools(&self, tools: &ToolSet) {
-        self.lists.seed_tools(tools);
+    /// name that are given equal tools and the same `seeds` share them.
+    pub fn seed_tools(&self, tools: &ToolSet, seeds: &ToolSeeds) {
+        self.lists.seed_tools(tools, seeds);
     }
 
     /// Returns an [`Error::NotReady`] of this server.

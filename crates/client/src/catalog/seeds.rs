@@ -21,12 +21,16 @@ pub(super) struct Seed {
     pub(super) seen: Arc<SeenTools>,
 }
 
-/// The lists that catalogs hold now, by server name and content: what is computed from a list names its server.
+/// The tools of a registry that servers were seeded with and still hold, once for each content. It keeps none itself.
+///
+/// Servers that are given one value share equal lists, and what is computed from them: see
+/// [`UpstreamServer::seed_tools`](crate::UpstreamServer::seed_tools).
 #[derive(Debug, Default)]
-pub(crate) struct Seeds(Mutex<Known>);
+pub struct ToolSeeds(Mutex<Known>);
 
 #[derive(Debug, Default)]
 struct Known {
+    /// By name as well, because what is computed from a list names its server.
     by_content: HashMap<(ServerName, ToolSetDigest), WeakSeed>,
     /// The size at which those that are gone are removed.
     sweep_at: usize,
@@ -39,7 +43,7 @@ struct WeakSeed {
     seen: Weak<SeenTools>,
 }
 
-impl Seeds {
+impl ToolSeeds {
     /// Returns the list of these tools of `server`, read once.
     pub(super) fn of(&self, server: &ServerName, tools: &ToolSet) -> Seed {
         let key = (server.clone(), tools.digest());

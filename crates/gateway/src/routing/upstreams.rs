@@ -11,7 +11,7 @@ use futures_util::{
     StreamExt,
     stream::{self, BoxStream},
 };
-use portolan_client::{Client, UpstreamServer};
+use portolan_client::{Client, ToolSeeds, UpstreamServer};
 use portolan_core::{
     Endpoint, Error, HttpEndpoint, Install, InstallName, InstallSet, Result, RunSpec, Runtime, ServerName, ServerSpec,
     Source, StatusEvent,
@@ -29,6 +29,8 @@ pub(crate) struct EntryUpstreams {
     /// Servers that were created elsewhere.
     adopted: Arc<Adopted>,
     used: ArcSwap<HashTrieMapSync<InstallName, Arc<UpstreamServer>>>,
+    /// The tools that they share.
+    seeds: ToolSeeds,
 }
 
 /// Servers that were created elsewhere, by their installs.
@@ -77,6 +79,7 @@ impl Upstreams {
             runtime: self.runtime.clone(),
             adopted: self.adopted.clone(),
             used: ArcSwap::default(),
+            seeds: ToolSeeds::default(),
         });
         entries.retain(|_, entry| entry.strong_count() > 0);
         entries.insert(spec.name.clone(), Arc::downgrade(&created));
@@ -133,7 +136,7 @@ impl EntryUpstreams {
                 (_, None) => UpstreamServer::running(client, spec, install.name, Arc::new(NoRuntime)),
             })
         });
-        upstream.seed_tools(&install.tools);
+        upstream.seed_tools(&install.tools, &self.seeds);
         upstream
     }
 
@@ -142,7 +145,7 @@ impl EntryUpstreams {
         let used = self.used.load();
         for (name, upstream) in used.iter() {
             if let Some(install) = installs.get(name) {
-                upstream.seed_tools(&install.tools);
+                upstream.seed_tools(&install.tools, &self.seeds);
             }
         }
     }
@@ -150,7 +153,7 @@ impl EntryUpstreams {
     /// The same for one install.
     pub(crate) fn seed_one(&self, install: &Install) {
         if let Some(upstream) = self.used.load().get(&install.name) {
-            upstream.seed_tools(&install.tools);
+            upstream.seed_tools(&install.tools, &self.seeds);
         }
     }
 
