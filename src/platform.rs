@@ -8,6 +8,8 @@ use portolan_core::{
 };
 use portolan_gateway::{GatewayParts, McpGateway, StoredCredentials, TokenKeys};
 
+use tokio::task::JoinHandle;
+
 use crate::Components;
 
 /// An MCP platform: a registry of servers, installs of them, a runtime and gateways, in one value.
@@ -18,11 +20,15 @@ use crate::Components;
 pub struct Platform {
     orchestrator: Arc<Orchestrator>,
     pub(crate) gateway: McpGateway,
+    pub(crate) follower: Arc<Follower>,
 }
 
 impl Platform {
     /// Assembles a platform and takes up what its registry says: starts installs that shall run, finishes interrupted
     /// ones, publishes gateways. What cannot be taken up is logged and does not stop the rest.
+    ///
+    /// From then on it follows the registry until it is dropped or [shut down](Self::shutdown): what another process writes
+    /// there is served here without being told, within a second.
     ///
     /// See [`Components`] for an example.
     ///
@@ -64,13 +70,14 @@ impl Platform {
             broker,
             clock: settings.clock,
         };
-        let orchestrator = Orchestrator::with_options(parts, settings.orchestrator);
+        let orchestrator = Arc::new(Orchestrator::with_options(parts, settings.orchestrator));
         let report = orchestrator.repair().await;
         for (what, error) in &report.failures {
             tracing::warn!(what, %error, "cannot be taken up");
         }
         Ok(Self {
-            orchestrator: Arc::new(orchestrator),
+            follower: Arc::new(Follower::start(orchestrator.clone())),
+            orchestrator,
             gateway,
         })
     }
@@ -114,6 +121,27 @@ impl Platform {
 
     pub(crate) fn clock(&self) -> &dyn Clock {
         &*self.orchestrator.parts().clock
+    }
+}
+
+/// The task that follows the registry. It ends with the last clone of the platform.
+#[derive(Debug)]
+pub(crate) struct Follower(JoinHandle<()>);
+
+impl Follower {
+    fn start(orchestrator: Arc<Orchestrator>) -> Self {
+        Self(tokio::spawn(async move { orchestrator.follow().await }))
+    }
+
+    /// Ends the task.
+    pub(crate) fn end(&self) {
+        self.0.abort();
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 

@@ -8,6 +8,7 @@
 mod builder;
 mod catalogue;
 mod exports;
+mod follow;
 mod gateway;
 mod mounting;
 mod shutdown;

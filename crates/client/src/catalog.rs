@@ -10,12 +10,13 @@ pub(crate) mod limits;
 pub(crate) mod prompts;
 pub(crate) mod resources;
 pub(crate) mod scope;
+pub(crate) mod seeds;
 pub(crate) mod template;
 pub(crate) mod tools;
 
 use std::{fmt::Debug, sync::Arc, time::Duration};
 
-use portolan_core::{Result, ServerSnapshot, ServerSpec, Tool, UpstreamCredential};
+use portolan_core::{Result, ServerSnapshot, ServerSpec, Tool, ToolSet, UpstreamCredential};
 use portolan_wire::method::Method;
 use serde_json::value::RawValue;
 
@@ -24,6 +25,7 @@ pub use self::{
     cached::{CacheHints, ListSnapshot},
     prompts::{Prompt, Prompts},
     resources::{ResourceTemplates, Resources},
+    seeds::ToolSeeds,
     tools::Tools,
 };
 use crate::{
@@ -211,15 +213,18 @@ impl ServerLists {
 
     /// Seeds the cached tools with those of a registry, unless the registry gave the same before: the server may have been
     /// asked since. Callers see them until the server has been asked, where all callers have the same credential.
-    pub(crate) fn seed_tools(self: &Arc<Self>, tools: &[Tool]) {
+    pub(crate) fn seed_tools(self: &Arc<Self>, tools: &ToolSet, seeds: &ToolSeeds) {
         let catalog = self.catalogs.shared();
-        if tools.is_empty() || !catalog.digests.take_seed(tools) && catalog.tools.listed.load().is_some() {
+        if tools.is_empty() || !catalog.digests.take_seed(tools.digest()) && catalog.tools.listed.load().is_some() {
             return;
         }
         let known = catalog.tools.listed.load_full();
-        let read = Tools::new(tools.to_vec());
-        self.watch_definitions(catalog, &read);
-        let listed = catalog.tools.store(read, CacheHints::default(), catalog.tools.change());
+        let seed = seeds.of(&self.spec().name, tools);
+        if !catalog.digests.begin_with(&seed.seen) {
+            self.watch_definitions(catalog, &seed.items);
+        }
+        let (hints, change) = (CacheHints::default(), catalog.tools.change());
+        let listed = catalog.tools.store_shared(seed.items, seed.derived, hints, change);
         if known.is_some_and(|known| !sealed::Read::is_same(&*known.items, &*listed.items)) {
             self.sink.tell(&ServerNotification::List(ListKind::Tools));
         }

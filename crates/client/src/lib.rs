@@ -196,7 +196,7 @@ pub use self::{
     cancellation::Cancellation,
     capabilities::ClientCapabilities,
     capability_filter::capability_filter,
-    catalog::{CacheHints, ListSnapshot, Listing, Prompt, Prompts, ResourceTemplates, Resources, Tools},
+    catalog::{CacheHints, ListSnapshot, Listing, Prompt, Prompts, ResourceTemplates, Resources, ToolSeeds, Tools},
     client::Client,
     config::{ClientConfig, ClientLimits, ClientTimeouts, DefinitionHook},
     connect::{Connect, Io, TcpConnect},

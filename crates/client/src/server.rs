@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use portolan_core::{
     Endpoint, Error, Failure, HttpEndpoint, InstallName, Result, Runtime, ServerSnapshot, ServerSpec, Source, Tool,
-    UpstreamCredential,
+    ToolSet, UpstreamCredential,
 };
 use portolan_wire::envelope::Outcome;
 use tokio_util::task::TaskTracker;
@@ -15,7 +15,7 @@ use crate::{
         reply::Reply,
         steps::{ResumeRequest, StreamCheckpoint},
     },
-    catalog::{ListSnapshot, Listing, ServerLists},
+    catalog::{ListSnapshot, Listing, ServerLists, ToolSeeds},
     client::Client,
     connection::{Address, ServerConnection, unknown_endpoint},
     notifications::{NotificationFeed, NotificationFeeds},
@@ -299,9 +299,10 @@ impl UpstreamServer {
     }
 
     /// Seeds the cached tools with those of a registry, unless the registry gave the same before: the server may have been
-    /// asked since. Callers see them until the server has been asked, where all callers have the same credential.
-    pub fn seed_tools(&self, tools: &[Tool]) {
-        self.lists.seed_tools(tools);
+    /// asked since. Callers see them until the server has been asked, where all callers have the same credential. Servers of one
+    /// name that are given equal tools and the same `seeds` share them.
+    pub fn seed_tools(&self, tools: &ToolSet, seeds: &ToolSeeds) {
+        self.lists.seed_tools(tools, seeds);
     }
 
     /// Returns an [`Error::NotReady`] of this server.

@@ -5,7 +5,7 @@ use std::{fmt::Debug, sync::Arc};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::{GatewayName, Install, InstallName, Labels, Result, ServerName, ServerSpec, ToolName};
+use crate::{Error, GatewayName, Install, InstallName, InstallSet, Labels, Result, ServerName, ServerSpec, ToolName};
 
 /// The specification of a gateway: a named endpoint for MCP clients.
 ///
@@ -187,7 +187,7 @@ impl GatewaySpec {
 }
 
 /// All that a gateway serves from: its spec and its routes. The orchestrator builds it from the registry.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Publication {
     /// The gateway.
@@ -197,13 +197,13 @@ pub struct Publication {
 }
 
 /// The route of a gateway to one server.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Route {
     /// The server.
     pub server: Arc<ServerSpec>,
-    /// The ready installs, sorted by name: a pinned one, or all from which one is resolved for each caller.
-    pub installs: Vec<Arc<Install>>,
+    /// The ready installs: a pinned one, or all from which one is resolved for each caller.
+    pub installs: InstallSet,
     /// `true` if the assignment pins the one install.
     pub pinned: bool,
     /// The tools; `None` for all.
@@ -226,24 +226,111 @@ impl Publication {
 }
 
 impl Route {
-    /// Creates a route to all tools of `server`, served by `installs`, and sorts them.
+    /// Creates a route to all tools of `server`, served by `installs`.
     ///
     /// ```
-    /// use portolan_core::{Route, ServerSpec};
+    /// use portolan_core::{InstallSet, Route, ServerSpec};
     ///
     /// let server = ServerSpec::remote("docs", "https://docs.example.com/mcp")?;
-    /// let route = Route::new(server.into(), Vec::new(), false);
+    /// let route = Route::new(server.into(), InstallSet::default(), false);
     /// assert!(route.tools.is_none());
     /// # Ok::<(), portolan_core::Error>(())
     /// ```
-    pub fn new(server: Arc<ServerSpec>, mut installs: Vec<Arc<Install>>, pinned: bool) -> Self {
-        installs.sort_by_key(|install| install.name);
+    pub fn new(server: Arc<ServerSpec>, installs: impl Into<InstallSet>, pinned: bool) -> Self {
         Self {
             server,
-            installs,
+            installs: installs.into(),
             pinned,
             tools: None,
         }
+    }
+}
+
+/// A change of a published gateway, for [`Gateway::apply`].
+///
+/// It carries what is new as a whole, so applying it twice is applying it once.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum PublicationChange {
+    /// The spec of the gateway changed; its routes stay.
+    Spec(Box<GatewaySpec>),
+    /// A route was added, or replaces that to the same server.
+    Route {
+        /// The gateway.
+        gateway: GatewayName,
+        /// The route, as it is now.
+        route: Route,
+    },
+    /// The gateway has no route to this server any more.
+    RouteRemoved {
+        /// The gateway.
+        gateway: GatewayName,
+        /// The server.
+        server: ServerName,
+    },
+    /// Some installs of a route were added, replaced or removed.
+    Installs {
+        /// The gateway.
+        gateway: GatewayName,
+        /// The server of the route.
+        server: ServerName,
+        /// All installs of the route, as they are now.
+        installs: InstallSet,
+        /// The installs that differ from before. All others are the same values in memory.
+        changed: Vec<InstallName>,
+    },
+}
+
+impl PublicationChange {
+    /// Returns the gateway that it changes.
+    pub fn gateway(&self) -> &GatewayName {
+        match self {
+            Self::Spec(spec) => &spec.name,
+            Self::Route { gateway, .. } | Self::RouteRemoved { gateway, .. } | Self::Installs { gateway, .. } => {
+                gateway
+            }
+        }
+    }
+
+    /// Makes the change in `publication`, for implementors that keep publications as they are.
+    ///
+    /// ```
+    /// use portolan_core::{
+    ///     GatewayName, GatewaySpec, InstallSet, Publication, PublicationChange, Route, ServerSpec,
+    /// };
+    ///
+    /// let name = GatewayName::parse("default")?;
+    /// let mut publication = Publication::new(GatewaySpec::new(name.clone()), Vec::new());
+    /// let server = ServerSpec::remote("docs", "https://docs.example.com/mcp")?;
+    /// let route = Route::new(server.into(), InstallSet::default(), false);
+    /// PublicationChange::Route { gateway: name, route }.apply_to(&mut publication)?;
+    /// assert_eq!(publication.routes.len(), 1);
+    /// # Ok::<(), portolan_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] for installs of a server to which there is no route.
+    pub fn apply_to(self, publication: &mut Publication) -> Result<()> {
+        let routes = &mut publication.routes;
+        let at = |routes: &[Route], server: &ServerName| routes.binary_search_by(|route| route.server.name.cmp(server));
+        match self {
+            Self::Spec(spec) => publication.gateway = *spec,
+            Self::Route { route, .. } => match at(routes, &route.server.name) {
+                Ok(at) => routes[at] = route,
+                Err(at) => routes.insert(at, route),
+            },
+            Self::RouteRemoved { server, .. } => {
+                if let Ok(at) = at(routes, &server) {
+                    routes.remove(at);
+                }
+            }
+            Self::Installs { server, installs, .. } => {
+                let at = at(routes, &server).map_err(|_| Error::not_found("route", &server))?;
+                routes[at].installs = installs;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -255,6 +342,13 @@ impl Route {
 ///   When it returns, new calls see the new one.
 /// - Publishing an equal publication again changes nothing that a client can see; in particular no list-changed
 ///   notification is sent.
+/// - `apply` changes what is published, in the order of the changes. A call sees a gateway as it was before all changes to
+///   it or as it is after them. When it returns, new calls see them. It costs what the changes touch, not what is
+///   published.
+/// - Changes of a gateway that is not published, and installs of a server to which the gateway has no route, are
+///   [`Error::NotFound`]. That gateway stays as it is; the caller publishes it as a whole.
+/// - A change to what is published already is no change, and clients are told of differences that they can see only: an
+///   install that serves one person is no news for others.
 /// - A call keeps the publication that it began with.
 /// - `withdraw` makes the gateway unknown to new calls. Withdrawing an unknown one succeeds.
 ///
@@ -276,6 +370,14 @@ pub trait Gateway: Debug + Send + Sync {
     ///
     /// [`Error::Invalid`](crate::Error::Invalid) for a publication that cannot be served.
     async fn publish(&self, publication: Publication) -> Result<()>;
+
+    /// Changes what published gateways serve.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::NotFound`](crate::Error::NotFound) if a gateway, or a route whose installs changed, is not published.
+    /// - [`Error::Invalid`](crate::Error::Invalid) for a change that cannot be served. That gateway stays as it is.
+    async fn apply(&self, changes: Vec<PublicationChange>) -> Result<()>;
 
     /// Stops serving the gateway `name`.
     ///

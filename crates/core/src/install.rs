@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{CredentialKey, Failure, FieldKey, InstallName, Owner, Secret, ServerName, Tool};
+use crate::{CredentialKey, Failure, FieldKey, InstallName, Owner, Secret, ServerName, ToolSet};
 
 /// An install: a server connected for one owner. It holds the answers and the keys of the secrets.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,8 +23,8 @@ pub struct Install {
     pub secrets: BTreeMap<FieldKey, CredentialKey>,
     /// The state.
     pub state: InstallState,
-    /// The tools that the server listed when it was last asked.
-    pub tools: Vec<Tool>,
+    /// The tools that the server listed when it was last asked. Installs with equal tools can share them.
+    pub tools: ToolSet,
     /// The time of its creation.
     pub created: Timestamp,
     /// The time of its last change.
@@ -83,7 +83,7 @@ impl Install {
             answers: BTreeMap::new(),
             secrets: BTreeMap::new(),
             state: InstallState::Pending,
-            tools: Vec::new(),
+            tools: ToolSet::default(),
             created: now,
             updated: now,
         }

@@ -25,6 +25,7 @@ mod field;
 mod gateway;
 mod guard;
 mod install;
+mod install_set;
 mod key_file;
 mod key_provider;
 mod kubernetes;
@@ -46,6 +47,7 @@ mod source;
 mod status;
 mod token;
 mod tool;
+mod tool_set;
 mod version;
 
 #[cfg(feature = "conformance")]
@@ -72,9 +74,12 @@ pub use endpoint::{
 pub use error::{BoxError, Error, ErrorKind, Result, SharedError};
 pub use failure::{Failure, FailureAction, FailureKind};
 pub use field::{Delivery, Field, FieldKind};
-pub use gateway::{Alias, Assignment, Gateway, GatewaySpec, Naming, Publication, ResourceNaming, Route, Selection};
+pub use gateway::{
+    Alias, Assignment, Gateway, GatewaySpec, Naming, Publication, PublicationChange, ResourceNaming, Route, Selection,
+};
 pub use guard::{FailMode, Guard, GuardContext, GuardDecision};
 pub use install::{Answers, Install, InstallState};
+pub use install_set::InstallSet;
 pub use key_file::KeyFile;
 pub use key_provider::{DataKey, KeyId, KeyProvider, WrappedKey};
 pub use kubernetes::{EnvFrom, ImagePull, ImagePullSecret, KubernetesOptions, RunAs, StdioCarrier, Toleration};
@@ -97,6 +102,7 @@ pub use source::{Source, Transport};
 pub use status::{Status, StatusBoard, StatusEvent};
 pub use token::{TokenDigest, TokenGrant};
 pub use tool::{Annotations, Tool};
+pub use tool_set::{ToolSet, ToolSetCache, ToolSetDigest, WeakToolSet};
 pub use version::{Precondition, Version, Versioned};
 
 /// Runs the examples of the README.

@@ -7,7 +7,7 @@ use futures_util::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    GatewayName, GatewaySpec, Install, InstallName, Precondition, Result, ServerName, ServerSpec, TokenDigest,
+    GatewayName, GatewaySpec, Install, InstallName, Owner, Precondition, Result, ServerName, ServerSpec, TokenDigest,
     TokenGrant, Version, Versioned,
 };
 
@@ -182,8 +182,8 @@ impl RecordKind {
 
 /// Stores servers, installs, gateways and token grants.
 ///
-/// Implementors write five methods over keys and whole records. Callers use the typed methods of
-/// [`RegistryExt`](crate::RegistryExt).
+/// Implementors write five methods over keys and whole records, and may write two more that save reading all records.
+/// Callers use the typed methods of [`RegistryExt`](crate::RegistryExt).
 ///
 /// # Contract
 ///
@@ -197,6 +197,9 @@ impl RecordKind {
 ///   conflict.
 /// - `list` gives records of one kind in the order of their keys, beginning after `page.after`, whether or not there is a
 ///   record under that key; at most `limit`, and an empty page only at the end. `limit` 0 is invalid.
+/// - `installs_of` gives what a `list` of all installs would give, filtered by server and owner.
+/// - `revision` gives a position that no later change precedes: who reads a record after it and follows the feed from it
+///   misses nothing.
 /// - `changes` yields every change after `since`, in order, and then those to come; a change is in it when the `put` or
 ///   `remove` that made it has returned. It may leave out a change to a key that changed again later, and never leaves out
 ///   the last one. Removing an absent record is no change.
@@ -248,6 +251,55 @@ pub trait Registry: Debug + Send + Sync {
     /// - [`Error::Invalid`](crate::Error::Invalid) for the limit 0.
     /// - [`Error::Unavailable`](crate::Error::Unavailable) or [`Error::Backend`](crate::Error::Backend) of the store.
     async fn list(&self, kind: RecordKind, page: Page) -> Result<Vec<Versioned<Record>>>;
+
+    /// Returns a page of the installs of `server`, of one owner or of all, in the order of their names.
+    ///
+    /// The default reads all installs. A backend with an index overrides it: whoever installs looks for an earlier install
+    /// by server and owner.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`list`](Self::list).
+    async fn installs_of(
+        &self,
+        server: &ServerName,
+        owner: Option<&Owner>,
+        page: Page,
+    ) -> Result<Vec<Versioned<Install>>> {
+        let mut found = Vec::new();
+        let (limit, mut page) = (page.limit, page);
+        loop {
+            let records = self.list(RecordKind::Install, page).await?;
+            let Some(last) = records.last() else {
+                return Ok(found);
+            };
+            page = Page::after(last.value.key());
+            for record in records {
+                if let Record::Install(install) = record.value
+                    && install.server == *server
+                    && owner.is_none_or(|owner| install.owner == *owner)
+                {
+                    let (value, version) = (install, record.version);
+                    found.push(Versioned { value, version });
+                }
+                if found.len() == limit {
+                    return Ok(found);
+                }
+            }
+        }
+    }
+
+    /// Returns a position in the feed at or after each change whose `put` or `remove` has returned, and before each that
+    /// begins after this returns; or an earlier position.
+    ///
+    /// The default is the position before all changes, from which the whole feed is read.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`](crate::Error::Unavailable) or [`Error::Backend`](crate::Error::Backend) of the store.
+    async fn revision(&self) -> Result<Revision> {
+        Ok(Revision::default())
+    }
 
     /// Returns a stream of the changes after `since` and of those to come. It ends with the registry, or with an error,
     /// after which the reader opens it again from the last revision that it has seen.

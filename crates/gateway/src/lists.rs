@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use portolan_client::{
     CacheHints, ListSnapshot, Listing, Prompts, ResourceTemplates, Resources, Tools, failure::FAILURE_KEY,
 };
-use portolan_core::{Decision, Error, Owner, ResourceNaming, Result, ServerName};
+use portolan_core::{Decision, Error, ResourceNaming, Result, ServerName};
 use portolan_wire::{
     era::{Era, ProtocolVersion},
     error::ErrorObject,
@@ -225,8 +225,8 @@ impl Lists {
         });
         let items = items.into_iter().map(|(item, _)| item).collect();
         let mut hints = hints.filter(|_| failures.is_empty()).unwrap_or_default();
-        hints.public &=
-            !self.resolver.access().depends_on_caller() && context.gateway.routes().iter().all(is_shared_by_all);
+        hints.public &= !self.resolver.access().depends_on_caller()
+            && context.gateway.routes().iter().all(|route| route.is_shared_by_all());
         Merged { items, failures, hints }
     }
 
@@ -236,7 +236,7 @@ impl Lists {
         place: Place<'_>,
     ) -> Result<(Vec<Item>, CacheHints)> {
         let credential = self.resolver.credential(context, place, None).await?;
-        let listed = place.1.upstream.list::<L>(&credential).await?;
+        let listed = place.0.upstream(place.1).list::<L>(&credential).await?;
         let hints = CacheHints {
             ttl: listed.remaining(),
             // A server that receives a credential may return a different list to each caller, whatever its hints say.
@@ -287,11 +287,6 @@ pub(crate) fn list_meta(config: &GatewayConfig, era: Era, failures: &[(String, E
         meta.set(FAILURE_KEY, reasons.to_bytes());
     }
     meta
-}
-
-/// Returns whether all callers use the same install.
-fn is_shared_by_all(route: &ServerRoute) -> bool {
-    route.installs().all(|install| install.owner == Owner::Org)
 }
 
 fn write_hints(result: &mut RawObject, hints: CacheHints) {

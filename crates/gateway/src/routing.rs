@@ -3,6 +3,7 @@
 mod access;
 mod alias;
 mod collisions;
+mod draft;
 mod exposure;
 mod owner;
 mod passthrough;
@@ -10,11 +11,13 @@ mod request_context;
 mod resolver;
 mod routes;
 mod target;
+mod upstreams;
 pub(crate) mod uris;
 
 pub(crate) use self::{
     access::Access,
     alias::renamed,
+    draft::Republished,
     exposure::{ExposedTool, ExposedTools, Named, exposed_prompts, exposed_tools, is_of_object},
     passthrough::select as passthrough_headers,
     request_context::{RequestContext, trace_id},

@@ -47,7 +47,7 @@ use crate::{
     replicas::Replicas,
     reply::Rejection,
     request_label::RequestLabel,
-    routing::{Place, PublishedGateway, RequestContext, Resolver},
+    routing::{Place, PublishedGateway, Republished, RequestContext, Resolver},
     seal::TokenKeys,
     server_requests::{ServerRequests, SessionRequester},
     sessions::{Session, SessionSubscriber, Sessions},
@@ -137,20 +137,23 @@ impl Subscriptions {
         self.subscribers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Handles a new publication of a gateway, or its removal: notifies its subscribers, and subscribes them to its
-    /// current servers.
-    pub(crate) fn republished(self: &Arc<Self>, gateway: &GatewayName, published: Option<Arc<PublishedGateway>>) {
-        let subscribers = self.of(gateway);
-        let Some(published) = published else {
-            subscribers
-                .iter()
-                .for_each(|subscriber| subscriber.queue.end(End::Graceful));
-            return;
-        };
-        for subscriber in subscribers {
-            subscriber.lists_changed();
-            subscriber.set_dirty(true);
-            self.attach_later(&subscriber, &published);
+    /// Handles the removal of a gateway: ends the streams of its subscribers.
+    pub(crate) fn withdrawn(&self, gateway: &GatewayName) {
+        for subscriber in self.of(gateway) {
+            subscriber.queue.end(End::Graceful);
+        }
+    }
+
+    /// Handles a changed gateway: notifies the subscribers that see a difference, and subscribes them to its current
+    /// servers.
+    pub(crate) fn republished(self: &Arc<Self>, republished: &Republished) {
+        let gateway = &republished.after;
+        for subscriber in self.of(&gateway.spec.name) {
+            if republished.concerns(&subscriber.caller) {
+                subscriber.lists_changed();
+                subscriber.set_dirty(true);
+                self.attach_later(&subscriber, gateway);
+            }
         }
     }
 
@@ -238,7 +241,7 @@ impl Subscriptions {
         for place in context.places() {
             match self.resolver.credential(&context, place, None).await {
                 Ok(credential) => {
-                    let watched = owners.get(&place.1.install.name).cloned().unwrap_or_default();
+                    let watched = owners.get(&place.1.name).cloned().unwrap_or_default();
                     kept.push(follow_feed(
                         subscriber,
                         uris,
@@ -277,7 +280,7 @@ impl Subscriptions {
             let located = tokio::time::timeout_at(deadline, self.resolver.watched_at(context, uri)).await;
             let places = located.unwrap_or_else(|_| self.resolver.may_watch(context, uri));
             for ((_, install), own) in places {
-                let watched = owners.entry(install.install.name).or_default();
+                let watched = owners.entry(install.name).or_default();
                 watched.insert(uri.clone(), own);
             }
         }
@@ -298,12 +301,10 @@ fn follow_feed(
     let mut filter = filter.clone();
     filter.uris = watched.values().cloned().collect();
     // The log messages of a shared server may be about the calls of others.
-    filter.log = filter
-        .log
-        .filter(|_| matches!(install.install.owner, Owner::Personal(_)));
-    let tasks = subscriber.watching.get(&install.install.name);
+    filter.log = filter.log.filter(|_| matches!(install.owner, Owner::Personal(_)));
+    let tasks = subscriber.watching.get(&install.name);
     filter.tasks = tasks.map(|watched| watched.own()).unwrap_or_default();
-    let feed = install.upstream.notifications(credential);
+    let feed = route.upstream(install).notifications(credential);
     let known = attached
         .iter()
         .position(|known| known.listening.is_at(&feed) && known.uris == uris);

@@ -124,7 +124,7 @@ impl Tasks {
     ) -> Option<Arc<dyn TaskIdTransform>> {
         let support = match target.task_support() {
             TaskSupport::Forbidden => TaskSupport::Forbidden,
-            support if target.install.upstream.finds_tasks() => support,
+            support if target.upstream().finds_tasks() => support,
             _ => TaskSupport::Forbidden,
         };
         let seal = || self.seal(context, target);
@@ -138,7 +138,7 @@ impl Tasks {
     }
 
     fn seal(&self, context: &RequestContext, target: &Target<'_>) -> TaskSeal {
-        let install = target.install.install.name;
+        let install = target.install.name;
         TaskSeal::new(&self.keys, &context.gateway.spec.name, &context.caller, install)
     }
 }

@@ -1,6 +1,6 @@
 //! The interface of a SQL dialect: rows in and out, each call one transaction. It knows nothing of what rows mean.
 
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -16,6 +16,34 @@ pub(crate) struct RecordRow {
     pub(crate) name: String,
     pub(crate) version: Version,
     pub(crate) body: String,
+    /// The digest of its tool set; `None` for a record without one, or one whose tools are in the body.
+    pub(crate) tools: Option<Vec<u8>>,
+}
+
+/// A record to be written.
+#[derive(Debug)]
+pub(crate) struct NewRecord<'a> {
+    pub(crate) kind: &'a str,
+    pub(crate) name: &'a str,
+    pub(crate) body: &'a str,
+    pub(crate) tools: Option<NewToolSet<'a>>,
+    /// The columns by which an install is found; `None` for other records.
+    pub(crate) server: Option<&'a str>,
+    pub(crate) owner: Option<&'a str>,
+}
+
+/// The tool set of a record. It is written if there is none of this digest.
+pub(crate) struct NewToolSet<'a> {
+    pub(crate) digest: &'a [u8],
+    pub(crate) body: &'a (dyn Fn() -> String + Send + Sync),
+}
+
+impl Debug for NewToolSet<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewToolSet")
+            .field("digest", &self.digest)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A stored change.
@@ -146,13 +174,20 @@ pub(crate) trait Dialect:
     fn missed_news(&self) {}
 }
 
-/// Records and their changes.
+/// Records, their changes, and the tool sets that installs share.
+///
+/// A tool set is there as long as a record names it: who writes or removes the last one that does removes it in the same
+/// transaction.
 #[async_trait]
 pub(crate) trait RecordRows {
     async fn record(&self, kind: &str, name: &str) -> Result<Option<RecordRow>>;
-    async fn put_record(&self, kind: &str, name: &str, body: &str, when: Precondition) -> Result<Option<Version>>;
+    /// Gives a record and the body of its tool set, in one look.
+    async fn record_with_tools(&self, kind: &str, name: &str) -> Result<Option<(RecordRow, Option<String>)>>;
+    async fn put_record(&self, record: &NewRecord<'_>, when: Precondition) -> Result<Option<Version>>;
     async fn remove_record(&self, kind: &str, name: &str, when: Precondition) -> Result<bool>;
     async fn records(&self, kind: &str, after: &str, limit: usize) -> Result<Vec<RecordRow>>;
+    /// Gives the installs of a server, of one owner or of all, by name.
+    async fn installs(&self, server: &str, owner: Option<&str>, after: &str, limit: usize) -> Result<Vec<RecordRow>>;
     async fn changes(&self, since: u64) -> Result<ChangeRows>;
     /// Returns the revision of the newest change that the feed holds, or 0. All up to it can be read.
     async fn newest_change(&self) -> Result<u64>;

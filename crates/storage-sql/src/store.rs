@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use portolan_core::{Clock, Error, Result};
+use portolan_core::{Clock, Error, Result, ToolSetCache};
 use tokio::sync::watch;
 
 use crate::{
@@ -58,6 +58,8 @@ pub(crate) struct Inner {
     pub(crate) rows: Arc<dyn Dialect>,
     pub(crate) envelopes: Envelopes,
     pub(crate) clock: Arc<dyn Clock>,
+    /// The tool sets that are in memory.
+    pub(crate) tools: ToolSetCache,
     /// Signalled after each change that this store makes. Feeds end with it.
     pub(crate) changed: watch::Sender<()>,
     pub(crate) feed: Arc<Tail>,
@@ -233,6 +235,7 @@ impl SqlStore {
                 rows,
                 envelopes,
                 clock,
+                tools: ToolSetCache::default(),
                 changed,
             }),
         })

@@ -14,6 +14,8 @@ use arc_swap::ArcSwapOption;
 use portolan_core::Error;
 use tokio::sync::Mutex;
 
+use super::sealed::Read;
+
 /// The longest time for which a server that hung is not waited for.
 const LONGEST_BREAK: Duration = Duration::from_secs(60);
 /// A failure that took at least this long counts as a hang.
@@ -31,8 +33,11 @@ pub struct ListSnapshot<L> {
     pub(super) looked_at: Instant,
     /// The number of changes that the server had announced before.
     pub(super) change: u64,
-    derived: Arc<OnceLock<Arc<dyn Any + Send + Sync>>>,
+    derived: Arc<Derived>,
 }
+
+/// What users of a list computed from its items.
+pub(super) type Derived = OnceLock<Arc<dyn Any + Send + Sync>>;
 
 /// The hints of a server about caching its list (2026-07-28, caching). Legacy servers give none: their lists are valid for
 /// now, and for one requester only.
@@ -119,15 +124,33 @@ impl<L> CachedList<L> {
         listed.change != self.change()
     }
 
-    pub(crate) fn store(&self, items: L, hints: CacheHints, change: u64) -> Arc<ListSnapshot<L>> {
+    /// Stores a fetched list. Items that are those of the cached list stay the same in memory.
+    pub(crate) fn store(&self, items: L, hints: CacheHints, change: u64) -> Arc<ListSnapshot<L>>
+    where
+        L: Read,
+    {
+        match self.listed.load_full().filter(|known| known.items.is_same(&items)) {
+            Some(known) => self.store_shared(known.items.clone(), known.derived.clone(), hints, change),
+            None => self.store_shared(Arc::new(items), Arc::default(), hints, change),
+        }
+    }
+
+    /// Stores a list whose items other lists share.
+    pub(super) fn store_shared(
+        &self,
+        items: Arc<L>,
+        derived: Arc<Derived>,
+        hints: CacheHints,
+        change: u64,
+    ) -> Arc<ListSnapshot<L>> {
         let now = Instant::now();
         let listed = Arc::new(ListSnapshot {
-            items: Arc::new(items),
+            items,
             hints,
             fetched: now,
             looked_at: now,
             change,
-            derived: Arc::default(),
+            derived,
         });
         self.listed.store(Some(listed.clone()));
         self.failed.store(None);
@@ -200,11 +223,11 @@ impl Failed {
 mod tests {
     use portolan_core::ErrorKind;
 
-    use super::*;
+    use super::{super::Prompts, *};
 
     #[test]
     fn waiters_share_the_error_of_a_fetch() {
-        let (list, since) = (CachedList::<()>::default(), Instant::now());
+        let (list, since) = (CachedList::<Prompts>::default(), Instant::now());
         let error = Error::backend("the broker", "read a token", "its disk is full");
         list.fail(since, &error);
         let shared = list.failed_since(since).unwrap();
@@ -214,7 +237,7 @@ mod tests {
 
     #[test]
     fn timeout_opens_the_breaker() {
-        let list = CachedList::<()>::default();
+        let list = CachedList::<Prompts>::default();
         assert!(matches!(list.breaker(), Breaker::Closed));
         let error = Error::Timeout {
             action: "the list of tools".into(),
@@ -222,7 +245,7 @@ mod tests {
         };
         list.fail(Instant::now(), &error);
         assert!(matches!(list.breaker(), Breaker::Open(open) if open.kind() == ErrorKind::Timeout));
-        list.store((), CacheHints::default(), 0);
+        list.store(Prompts::default(), CacheHints::default(), 0);
         assert!(matches!(list.breaker(), Breaker::Closed));
     }
 }

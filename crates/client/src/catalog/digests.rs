@@ -2,15 +2,11 @@
 
 use std::{
     collections::HashMap,
-    hash::{DefaultHasher, Hash, Hasher},
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use aws_lc_rs::digest;
-use portolan_core::{DefinitionChange, Tool};
+use portolan_core::{DefinitionChange, Tool, ToolSetDigest};
 use serde_json::value::RawValue;
 
 use super::{Catalog, ServerLists, Tools};
@@ -19,15 +15,19 @@ use super::{Catalog, ServerLists, Tools};
 /// definition is the attack.
 #[derive(Debug, Default)]
 pub(super) struct DefinitionDigests {
-    seen: Mutex<HashMap<Box<str>, Seen>>,
-    /// A hash of the registry's latest tools.
-    seed: AtomicU64,
+    /// Shared with other catalogs that began with the same tools, until something differs.
+    seen: Mutex<Arc<SeenTools>>,
+    /// The digest of the registry's latest tools.
+    seed: Mutex<Option<ToolSetDigest>>,
 }
+
+/// The digests of tools by name.
+pub(super) type SeenTools = HashMap<Box<str>, Seen>;
 
 type Digest = [u8; 32];
 
 #[derive(Clone, Copy, Debug)]
-struct Seen {
+pub(super) struct Seen {
     /// The digest of the text.
     text: Digest,
     /// The digest of the content: members sorted, without white space.
@@ -36,12 +36,35 @@ struct Seen {
 
 impl DefinitionDigests {
     /// Records the registry's tools. Returns `true` if they differ from those before.
-    pub(super) fn take_seed(&self, tools: &[Tool]) -> bool {
-        let mut seed = DefaultHasher::new();
-        tools.iter().for_each(|tool| tool.definition().get().hash(&mut seed));
-        let seed = seed.finish();
-        self.seed.swap(seed, Ordering::Relaxed) != seed
+    pub(super) fn take_seed(&self, tools: ToolSetDigest) -> bool {
+        let mut seed = self.seed.lock().unwrap_or_else(PoisonError::into_inner);
+        seed.replace(tools) != Some(tools)
     }
+
+    /// Begins with these digests, unless something was seen already. Returns whether it did.
+    pub(super) fn begin_with(&self, tools: &Arc<SeenTools>) -> bool {
+        let mut seen = self.lock();
+        if !seen.is_empty() {
+            return false;
+        }
+        *seen = tools.clone();
+        true
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Arc<SeenTools>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Returns the digests of tools.
+pub(super) fn seen_of<'a>(tools: impl Iterator<Item = &'a Tool>) -> SeenTools {
+    tools.map(|tool| (tool.name().as_str().into(), seen(tool))).collect()
+}
+
+fn seen(tool: &Tool) -> Seen {
+    let text = digest(tool.definition().get().as_bytes());
+    let meaning = meaning(tool.definition()).unwrap_or(text);
+    Seen { text, meaning }
 }
 
 impl ServerLists {
@@ -56,14 +79,14 @@ impl ServerLists {
     fn watch_definition(&self, digests: &DefinitionDigests, tool: &Tool) {
         let text = digest(tool.definition().get().as_bytes());
         let name = tool.name().as_str();
-        let mut seen = digests.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = digests.lock();
         let before = seen.get(name).copied();
         if before.is_some_and(|before| before.text == text) {
             return;
         }
         let meaning = meaning(tool.definition()).unwrap_or(text);
         if before.is_some() || seen.len() < 2 * self.config().limits.items {
-            seen.insert(name.into(), Seen { text, meaning });
+            Arc::make_mut(&mut seen).insert(name.into(), Seen { text, meaning });
         }
         drop(seen);
         if let Some(before) = before.filter(|before| before.meaning != meaning) {

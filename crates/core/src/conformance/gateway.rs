@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{race, sample};
-use crate::{Gateway, Publication, Route};
+use crate::{Error, Gateway, InstallSet, Publication, PublicationChange, Route};
 
 /// The gateway under test.
 pub type Backend = Arc<dyn Gateway>;
@@ -87,11 +87,78 @@ pub async fn racing_publications_are_one_gateway(gateway: Backend) {
     assert_eq!(published(&gateway).await, ["a"]);
 }
 
-fn publication(name: &str) -> Publication {
+/// Changes are made to published gateways, again without effect, and leave the others.
+pub async fn changes_are_applied(gateway: Backend) {
+    for name in ["a", "b"] {
+        gateway.publish(empty(name)).await.expect("publish");
+    }
+    for _ in 0..2 {
+        gateway.apply(every_change("a")).await.expect("apply");
+        assert_eq!(published(&gateway).await, ["a", "b"]);
+    }
+    gateway.apply(Vec::new()).await.expect("no change");
+}
+
+/// Changes of a gateway that is not published do not publish it.
+pub async fn changes_of_unknown_gateway_are_not_found(gateway: Backend) {
+    let refused = gateway.apply(every_change("a")).await;
+    assert!(matches!(refused, Err(Error::NotFound { .. })), "{refused:?}");
+    assert_eq!(published(&gateway).await, [""; 0]);
+    gateway.publish(publication("a")).await.expect("publish");
+    gateway.withdraw(&sample::gateway_name("a")).await.expect("withdraw");
+    let refused = gateway.apply(every_change("a")).await;
+    assert!(matches!(refused, Err(Error::NotFound { .. })), "{refused:?}");
+}
+
+/// Installs of a server to which there is no route are not taken.
+pub async fn installs_without_route_are_not_found(gateway: Backend) {
+    gateway.publish(empty("a")).await.expect("publish");
+    let change = PublicationChange::Installs {
+        gateway: sample::gateway_name("a"),
+        server: sample::server_name("time"),
+        installs: InstallSet::default(),
+        changed: Vec::new(),
+    };
+    let refused = gateway.apply(vec![change]).await;
+    assert!(matches!(refused, Err(Error::NotFound { .. })), "{refused:?}");
+    assert_eq!(published(&gateway).await, ["a"]);
+}
+
+/// A route, its installs, the spec, and the removal of the route.
+fn every_change(name: &str) -> Vec<PublicationChange> {
+    let gateway = sample::gateway_name(name);
+    let mut spec = sample::gateway(name);
+    spec.instructions = Some("changed".into());
+    let mut install = sample::install(2);
+    install.state = crate::InstallState::Ready;
+    vec![
+        PublicationChange::Route {
+            gateway: gateway.clone(),
+            route: route(),
+        },
+        PublicationChange::Installs {
+            gateway: gateway.clone(),
+            server: sample::server_name("time"),
+            changed: vec![install.name],
+            installs: route().installs.with(install.into()),
+        },
+        PublicationChange::Spec(spec.into()),
+        PublicationChange::RouteRemoved {
+            gateway,
+            server: sample::server_name("time"),
+        },
+    ]
+}
+
+fn route() -> Route {
     let mut install = sample::install(1);
     install.state = crate::InstallState::Ready;
-    let route = Route::new(sample::server("time").into(), vec![install.into()], true);
-    Publication::new(sample::gateway(name), vec![route])
+    let installs = InstallSet::from_iter([Arc::new(install)]);
+    Route::new(sample::server("time").into(), installs, true)
+}
+
+fn publication(name: &str) -> Publication {
+    Publication::new(sample::gateway(name), vec![route()])
 }
 
 fn empty(name: &str) -> Publication {

@@ -36,6 +36,7 @@ pub mod one_time;
 pub mod policy;
 pub mod registry;
 pub mod registry_changes;
+pub mod registry_lookups;
 pub mod runtime;
 pub mod sample;
 pub mod session;

@@ -40,7 +40,7 @@ pub fn install_name(number: u128) -> InstallName {
 pub fn install(number: u128) -> Install {
     let owner = Owner::Team(TeamId::parse("web ☕ 'team' \\ \"q\"").expect("a team"));
     let mut install = Install::new(install_name(number), server_name("time"), owner, time(0));
-    install.tools = vec![tool(ODD_TOOL)];
+    install.tools = vec![tool(ODD_TOOL)].into();
     install
 }
 

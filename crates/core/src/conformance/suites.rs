@@ -46,6 +46,9 @@ macro_rules! registry_suite {
             waiting_feed_gets_first_change removal_is_a_change removal_of_nothing_is_no_change conflict_is_no_change
             feed_is_in_order every_kind_is_in_feed last_change_is_never_missing two_readers_see_the_same
             change_is_visible_to_get racing_puts_lose_no_last_change feed_ends_with_registry;
+        registry_lookups:
+            installs_are_found_by_owner installs_of_server_come_in_pages installs_of_server_follow_writes
+            revision_precedes_later_changes;
     } };
 }
 
@@ -129,7 +132,8 @@ macro_rules! gateway_suite {
             gateway:
                 nothing_is_published_at_first published_is_sorted publishing_again_is_one_gateway
                 gateway_without_routes_is_served withdrawn_is_unknown withdrawing_twice_succeeds
-                withdrawing_one_leaves_the_others withdrawn_can_be_published_again racing_publications_are_one_gateway;
+                withdrawing_one_leaves_the_others withdrawn_can_be_published_again racing_publications_are_one_gateway
+                changes_are_applied changes_of_unknown_gateway_are_not_found installs_without_route_are_not_found;
         }
     };
 }

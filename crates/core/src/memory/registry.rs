@@ -13,7 +13,8 @@ use tokio::sync::watch;
 
 use super::{Versions, check, lock};
 use crate::{
-    Change, Error, Key, Page, Precondition, Record, RecordKind, Registry, Result, Revision, Version, Versioned,
+    Change, Error, Install, InstallName, Key, Owner, Page, Precondition, Record, RecordKind, Registry, Result,
+    Revision, ServerName, ToolSetCache, Version, Versioned,
 };
 
 /// The most removals that the feed remembers. A reader that is further behind starts again: see the contract.
@@ -44,6 +45,8 @@ struct Records {
     removals: BTreeSet<u64>,
     /// The last removal that was forgotten.
     forgotten: u64,
+    installs: BTreeMap<ServerName, BTreeMap<Owner, BTreeSet<InstallName>>>,
+    tools: ToolSetCache,
 }
 
 impl MemoryRegistry {
@@ -68,7 +71,7 @@ impl Registry for MemoryRegistry {
         let mut kept = lock(&self.inner.kept);
         kept.check(&key, when)?;
         let version = kept.changed(&key);
-        kept.records.insert(key, Versioned { value: record, version });
+        kept.insert(key, record, version);
         self.inner.last.send_replace(version.0.get());
         Ok(version)
     }
@@ -78,7 +81,7 @@ impl Registry for MemoryRegistry {
         kept.check(key, when)?;
         if kept.records.contains_key(key) {
             let version = kept.changed(key);
-            kept.records.remove(key);
+            kept.take(key);
             kept.remember_removal(key, version.0.get());
             self.inner.last.send_replace(version.0.get());
         }
@@ -96,6 +99,31 @@ impl Registry for MemoryRegistry {
             .range((after, Bound::Unbounded))
             .filter(|(key, _)| key.kind() == kind);
         Ok(wanted.take(page.limit).map(|(_, record)| record.clone()).collect())
+    }
+
+    async fn installs_of(
+        &self,
+        server: &ServerName,
+        owner: Option<&Owner>,
+        page: Page,
+    ) -> Result<Vec<Versioned<Install>>> {
+        if page.limit == 0 {
+            return Err(Error::invalid("limit", "is 0; ask for one record at least"));
+        }
+        let kept = lock(&self.inner.kept);
+        let owners = kept.installs.get(server).into_iter().flatten();
+        let wanted = owners.filter(|(of, _)| owner.is_none_or(|owner| owner == *of));
+        let names: BTreeSet<Key> = wanted
+            .flat_map(|(_, names)| names.iter().map(|name| Key::Install(*name)))
+            .collect();
+        let after = page.after.map_or(Bound::Unbounded, Bound::Excluded);
+        let names = names.range((after, Bound::Unbounded)).take(page.limit);
+        let records = names.filter_map(|name| kept.records.get(name));
+        Ok(records.filter_map(install).collect())
+    }
+
+    async fn revision(&self) -> Result<Revision> {
+        Ok(Revision(*self.inner.last.borrow()))
     }
 
     fn changes(&self, since: Revision) -> BoxStream<'static, Result<Change>> {
@@ -119,6 +147,37 @@ impl Records {
     fn check(&self, key: &Key, when: Precondition) -> Result<()> {
         let now = self.records.get(key).map(|record| record.version);
         check(when, now, || Error::conflict(key.kind().as_str(), key.name()))
+    }
+
+    fn insert(&mut self, key: Key, mut record: Record, version: Version) {
+        self.take(&key);
+        if let Record::Install(install) = &mut record {
+            install.tools = self.tools.intern(install.tools.clone());
+            let owners = self.installs.entry(install.server.clone()).or_default();
+            owners.entry(install.owner.clone()).or_default().insert(install.name);
+        }
+        self.records.insert(key, Versioned { value: record, version });
+    }
+
+    fn take(&mut self, key: &Key) {
+        let Some(record) = self.records.remove(key) else {
+            return;
+        };
+        let Record::Install(install) = record.value else {
+            return;
+        };
+        let Some(owners) = self.installs.get_mut(&install.server) else {
+            return;
+        };
+        if let Some(names) = owners.get_mut(&install.owner)
+            && names.remove(&install.name)
+            && names.is_empty()
+        {
+            owners.remove(&install.owner);
+        }
+        if owners.is_empty() {
+            self.installs.remove(&install.server);
+        }
     }
 
     /// Moves `key` to the end of the feed.
@@ -147,6 +206,14 @@ impl Records {
             }
         }
     }
+}
+
+fn install(record: &Versioned<Record>) -> Option<Versioned<Install>> {
+    let Record::Install(value) = record.value.clone() else {
+        return None;
+    };
+    let version = record.version;
+    Some(Versioned { value, version })
 }
 
 /// A reader of the feed. It holds no part of it, only its place.

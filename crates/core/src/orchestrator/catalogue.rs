@@ -25,9 +25,9 @@ impl Orchestrator {
         if server.is_self_hosted() {
             self.parts.runtime.check(&server)?;
         }
+        let name = server.name.clone();
         let version = self.put_undeleted(server, when).await?;
-        // All of them: a changed label also takes a server out of gateways.
-        self.publish_all().await?;
+        self.sync([Key::Server(name)]).await?;
         Ok(version)
     }
 
@@ -81,12 +81,11 @@ impl Orchestrator {
         }
         self.remove_secrets_under(&CredentialKey::prefix_of_server(name))
             .await?;
-        self.publish_all().await
+        self.sync([key]).await
     }
 
     async fn refuse_while_installed(&self, name: &ServerName) -> Result<()> {
-        let mut installs = self.parts.registry.installs().await?;
-        installs.retain(|install| install.value.server == *name);
+        let installs = self.installs_of(name, None).await?;
         if installs.is_empty() {
             return Ok(());
         }

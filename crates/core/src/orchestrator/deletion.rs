@@ -35,10 +35,11 @@ impl Orchestrator {
     /// deleted is in the result.
     pub async fn delete_server(&self, name: &ServerName) -> Result<ServerInstalls> {
         let now = self.parts.clock.now();
-        let marked = self.mark_server(name, Some(now)).await?;
-        self.publish_server(&marked.name).await?;
+        self.mark_server(name, Some(now)).await?;
+        self.sync([Key::Server(name.clone())]).await?;
         let mut result = ServerInstalls::default();
-        for install in self.installs_of(name).await? {
+        for install in self.installs_of(name, None).await? {
+            let install = install.value;
             // One that an earlier call has marked may still run.
             let is_apart = matches!(install.state, InstallState::Deleted { with_server: false, .. });
             if is_apart || matches!(install.state, InstallState::Reserved | InstallState::Removing) {
@@ -60,8 +61,10 @@ impl Orchestrator {
     /// ready again is in the result.
     pub async fn restore_server(&self, name: &ServerName) -> Result<ServerInstalls> {
         self.mark_server(name, None).await?;
+        self.sync([Key::Server(name.clone())]).await?;
         let mut result = ServerInstalls::default();
-        for install in self.installs_of(name).await? {
+        for install in self.installs_of(name, None).await? {
+            let install = install.value;
             if !matches!(install.state, InstallState::Deleted { with_server: true, .. }) {
                 continue;
             }
@@ -70,7 +73,6 @@ impl Orchestrator {
                 Err(error) => result.failures.push((install.name, error)),
             }
         }
-        self.publish_server(name).await?;
         Ok(result)
     }
 
@@ -100,7 +102,7 @@ impl Orchestrator {
         marking.await?;
         let Some(install) = marked else { return Ok(()) };
         // Unpublish first: what is published must run.
-        let withdrawn = self.publish_server(&install.server).await;
+        let withdrawn = self.sync([Key::Install(*name)]).await;
         let stopped = self.parts.runtime.remove(name).await;
         self.parts.broker.forget(&install, None);
         withdrawn.and(stopped)
@@ -124,7 +126,7 @@ impl Orchestrator {
         let install = self.revive(found).await?;
         let deadline = Deadline::after(self.options.install_deadline);
         let install = self.complete(&server, install, None, deadline, &mut |_| {}).await?;
-        self.publish_server(&server.name).await?;
+        self.sync([Key::Server(server.name), Key::Install(*name)]).await?;
         Ok(install)
     }
 
@@ -172,19 +174,21 @@ impl Orchestrator {
     pub async fn remove_expired(&self) -> Result<usize> {
         let before = earlier(self.parts.clock.now(), self.options.retention);
         let (mut removed, mut failed) = (0, None);
-        for install in self.parts.registry.installs().await? {
-            match install.value.state {
-                InstallState::Deleted { at, .. } if at <= before => {}
-                _ => continue,
+        let is_expired = |install: &Install| matches!(install.state, InstallState::Deleted { at, .. } if at <= before);
+        // Reads the registry where that was not done yet.
+        self.sync([]).await?;
+        for install in self.view.installs() {
+            if !is_expired(&install.value) {
+                continue;
             }
-            match self.remove(&install.value.name).await {
+            match self.remove_if(&install.value.name, is_expired).await {
                 Ok(()) => removed += 1,
                 Err(error) => failed = failed.or(Some(error)),
             }
         }
         for server in self.parts.registry.servers().await? {
             let is_kept = server.value.deleted.is_none_or(|at| at > before);
-            if is_kept || !self.installs_of(&server.value.name).await?.is_empty() {
+            if is_kept || !self.installs_of(&server.value.name, None).await?.is_empty() {
                 continue;
             }
             match self.remove_server(&server.value.name).await {
@@ -225,14 +229,6 @@ impl Orchestrator {
         });
         marking.await?;
         marked.ok_or_else(|| Error::not_found("server", name))
-    }
-
-    async fn installs_of(&self, server: &ServerName) -> Result<Vec<Install>> {
-        let installs = self.parts.registry.installs().await?.into_iter();
-        Ok(installs
-            .map(|install| install.value)
-            .filter(|install| install.server == *server)
-            .collect())
     }
 }
 

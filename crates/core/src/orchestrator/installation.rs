@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    Answers, CredentialKey, Error, FieldKey, Install, InstallName, InstallState, Owner, Precondition, RegistryExt,
+    Answers, CredentialKey, Error, FieldKey, Install, InstallName, InstallState, Key, Owner, Precondition, RegistryExt,
     Result, Secret, ServerName, ServerSpec,
 };
 
@@ -115,7 +115,8 @@ impl Orchestrator {
                 .await?
         };
         progress(Progress::Publishing);
-        self.publish_server(&server.name).await?;
+        self.sync([Key::Server(server.name.clone()), Key::Install(install.name)])
+            .await?;
         progress(Progress::Done);
         Ok(install)
     }
@@ -235,7 +236,8 @@ impl Orchestrator {
         let deadline = Deadline::after(self.options.install_deadline);
         let tools = self.discover(&server, &install, deadline).await?;
         let install = self.record_tools(&install, tools).await?;
-        self.publish_server(&server.name).await?;
+        self.sync([Key::Server(server.name.clone()), Key::Install(install.name)])
+            .await?;
         Ok(install)
     }
 }

@@ -1,7 +1,11 @@
 //! The orchestrator: installs, removes and repairs by calling the parts in the right order.
 //!
-//! It has no state of its own. The registry records what shall be done before it is done, and each step can be repeated; so
-//! running a flow again after a crash, at whatever step, *is* the repair. There is no journal and no saga engine.
+//! It has no state of its own but a view of the registry, which can be read anew at any time. The registry records what shall
+//! be done before it is done, and each step can be repeated; so running a flow again after a crash, at whatever step, *is*
+//! the repair. There is no journal and no saga engine.
+//!
+//! A change costs what it touches: its records are read back by key, and the gateway is told what follows for the servers and
+//! gateways concerned. [`Orchestrator::follow`] does the same for what other processes write.
 //!
 //! ```text
 //! install   check answers → record (Reserved, then Pending) → store secrets → runtime.ensure → watch until ready
@@ -26,6 +30,7 @@ mod run_spec;
 mod secrets;
 mod status;
 mod update;
+mod view;
 
 pub use deletion::ServerInstalls;
 pub use installation::InstallRequest;
@@ -161,8 +166,8 @@ impl Default for Options {
 pub struct Orchestrator {
     parts: OrchestratorParts,
     options: Options,
-    /// Held while a publication is computed and handed over, so that an older one never replaces a newer one.
-    publishing: tokio::sync::Mutex<()>,
+    /// What is known of the registry, and what the gateway was told of it.
+    view: view::View,
     /// The last answers of remote servers. They hold no more than there are installs.
     probes: tokio::sync::Mutex<status::Probes>,
 }
@@ -178,7 +183,7 @@ impl Orchestrator {
         Self {
             parts,
             options,
-            publishing: tokio::sync::Mutex::default(),
+            view: view::View::default(),
             probes: tokio::sync::Mutex::default(),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::error::Error as _;
 
-use crate::{Error, Failure, FailureKind, Install, InstallState, Key, Precondition, RegistryExt, Result, Tool};
+use crate::{Error, Failure, FailureKind, Install, InstallState, Key, Precondition, RegistryExt, Result, ToolSet};
 
 use super::{
     Orchestrator,
@@ -15,7 +15,7 @@ impl Orchestrator {
     pub(super) async fn record_ready(
         &self,
         install: &Install,
-        tools: Vec<Tool>,
+        tools: ToolSet,
         versions: &SecretVersions,
         stored: &Stored,
     ) -> Result<Install> {
@@ -27,7 +27,7 @@ impl Orchestrator {
     }
 
     /// Records that `install` has other tools now, whatever its state.
-    pub(super) async fn record_tools(&self, install: &Install, tools: Vec<Tool>) -> Result<Install> {
+    pub(super) async fn record_tools(&self, install: &Install, tools: ToolSet) -> Result<Install> {
         self.conclude(install, None, &Stored::default(), |found| {
             found.tools.clone_from(&tools)
         })

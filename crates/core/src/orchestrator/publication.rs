@@ -1,9 +1,9 @@
-//! Computes what gateways serve: from the registry, whole, each time.
+//! Computes what gateways serve.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
-    Assignment, GatewayName, GatewaySpec, Install, Publication, RegistryExt, Result, Route, Selection, ServerName,
+    Assignment, GatewayName, GatewaySpec, Install, InstallSet, Key, Publication, Result, Route, Selection, ServerName,
     ServerSpec,
 };
 
@@ -11,80 +11,70 @@ use super::Orchestrator;
 
 /// Computes what `gateway` serves, given all `servers` and `installs`.
 ///
-/// Only ready installs serve. A server without one is left out, because nothing is known of its tools.
+/// Only ready installs serve. A server without one is left out, because nothing is known of its tools. Of several assignments
+/// of one server the first that has an install counts.
 pub fn publication(gateway: &GatewaySpec, servers: &[Arc<ServerSpec>], installs: &[Arc<Install>]) -> Publication {
-    let catalogue = Catalogue { servers, installs };
-    let routes = match &gateway.selection {
-        Selection::Assigned(assignments) => assignments.iter().filter_map(|one| catalogue.assigned(one)).collect(),
-        Selection::ByLabels => catalogue.all(|server| server.labels.shares_a_pair_with(&gateway.labels)),
-        Selection::All => catalogue.all(|_| true),
-    };
+    let mut ready = BTreeMap::<&ServerName, Vec<_>>::new();
+    for install in installs.iter().filter(|install| install.is_ready()) {
+        ready.entry(&install.server).or_default().push(install.clone());
+    }
+    let ready: BTreeMap<_, InstallSet> = ready.into_iter().map(|(server, all)| (server, all.into())).collect();
+    let routes = selected(gateway, servers.iter(), |server| {
+        ready.get(server).cloned().unwrap_or_default()
+    });
     Publication::new(gateway.clone(), routes)
 }
 
-/// Returns `true` if `gateway` serves, would serve or, of a server that is gone, may have served the tools of `server`.
-fn selects(gateway: &GatewaySpec, name: &ServerName, servers: &[Arc<ServerSpec>]) -> bool {
+/// Returns the routes of a gateway, given all servers and the ready installs of each.
+pub(super) fn selected<'a>(
+    gateway: &GatewaySpec,
+    servers: impl Iterator<Item = &'a Arc<ServerSpec>>,
+    ready: impl Fn(&ServerName) -> InstallSet,
+) -> Vec<Route> {
+    servers
+        .filter_map(|server| route_of(gateway, server, &ready(&server.name)))
+        .collect()
+}
+
+/// Returns the route of a gateway to a server with these ready installs, if the gateway selects it and one of them serves.
+pub(super) fn route_of(gateway: &GatewaySpec, server: &Arc<ServerSpec>, ready: &InstallSet) -> Option<Route> {
+    if server.deleted.is_some() {
+        return None;
+    }
+    let whole = || (!ready.is_empty()).then(|| Route::new(server.clone(), ready.clone(), false));
     match &gateway.selection {
-        Selection::Assigned(assignments) => assignments.iter().any(|assignment| assignment.server == *name),
-        Selection::All => true,
-        Selection::ByLabels => servers
-            .iter()
-            .find(|server| server.name == *name)
-            .is_none_or(|server| server.labels.shares_a_pair_with(&gateway.labels)),
-    }
-}
-
-struct Catalogue<'a> {
-    servers: &'a [Arc<ServerSpec>],
-    installs: &'a [Arc<Install>],
-}
-
-impl Catalogue<'_> {
-    fn all(&self, wanted: impl Fn(&ServerSpec) -> bool) -> Vec<Route> {
-        let servers = self.servers.iter().filter(|server| wanted(server));
-        servers
-            .filter_map(|server| self.route(server, false, |_| true))
-            .collect()
-    }
-
-    fn assigned(&self, assignment: &Assignment) -> Option<Route> {
-        let server = self.servers.iter().find(|server| server.name == assignment.server)?;
-        let mut route = match assignment.install {
-            Some(pin) => self.route(server, true, |install| install.name == pin),
-            None => self.route(server, false, |_| true),
-        }?;
-        route.tools.clone_from(&assignment.tools);
-        Some(route)
-    }
-
-    fn route(&self, server: &Arc<ServerSpec>, pinned: bool, may_serve: impl Fn(&Install) -> bool) -> Option<Route> {
-        if server.deleted.is_some() {
-            return None;
+        Selection::Assigned(assignments) => {
+            let mut of_server = assignments.iter().filter(|assignment| assignment.server == server.name);
+            of_server.find_map(|assignment| assigned(assignment, server, ready))
         }
-        let of_server = self
-            .installs
-            .iter()
-            .filter(|install| install.server == server.name && install.is_ready());
-        let installs: Vec<_> = of_server.filter(|install| may_serve(install)).cloned().collect();
-        (!installs.is_empty()).then(|| Route::new(server.clone(), installs, pinned))
+        Selection::ByLabels if !server.labels.shares_a_pair_with(&gateway.labels) => None,
+        Selection::ByLabels | Selection::All => whole(),
     }
+}
+
+fn assigned(assignment: &Assignment, server: &Arc<ServerSpec>, ready: &InstallSet) -> Option<Route> {
+    let installs = match assignment.install {
+        Some(pin) => InstallSet::from_iter([ready.get(&pin)?.clone()]),
+        None if ready.is_empty() => return None,
+        None => ready.clone(),
+    };
+    let mut route = Route::new(server.clone(), installs, assignment.install.is_some());
+    route.tools.clone_from(&assignment.tools);
+    Some(route)
 }
 
 impl Orchestrator {
-    /// Publishes every gateway of the registry and withdraws those that are no longer in it.
+    /// Reads the registry anew, publishes every gateway of it and withdraws those that are no longer in it.
+    ///
+    /// [`follow`](Self::follow) and each change through this orchestrator publish what they touch; this is for when the
+    /// gateway has lost what it was told, or the registry was changed while nobody followed.
     ///
     /// # Errors
     ///
     /// An error of the registry or the gateway.
     pub async fn publish_all(&self) -> Result<()> {
-        let _one_at_a_time = self.publishing.lock().await;
-        let gateways = self.publish_where(|_, _| true).await?;
-        for published in self.parts.gateway.published().await? {
-            if !gateways.contains(&published) {
-                self.parts.gateway.withdraw(&published).await?;
-            }
-        }
-        Ok(())
+        self.reload().await?;
+        self.publish_known().await
     }
 
     /// Publishes one gateway, or withdraws it if it is no longer in the registry.
@@ -93,50 +83,7 @@ impl Orchestrator {
     ///
     /// An error of the registry or the gateway.
     pub async fn publish(&self, name: &GatewayName) -> Result<()> {
-        let _one_at_a_time = self.publishing.lock().await;
-        let gateways = self.publish_where(|gateway, _| gateway.name == *name).await?;
-        if !gateways.contains(name) {
-            self.parts.gateway.withdraw(name).await?;
-        }
-        Ok(())
-    }
-
-    /// Publishes the gateways that serve tools of `server`.
-    pub(super) async fn publish_server(&self, server: &ServerName) -> Result<()> {
-        let _one_at_a_time = self.publishing.lock().await;
-        self.publish_where(|gateway, servers| selects(gateway, server, servers))
-            .await?;
-        Ok(())
-    }
-
-    /// Publishes the gateways that are wanted, and gives the names of all that there are. The registry is read after
-    /// `publishing` was locked: so the last to publish is also the last to have looked.
-    async fn publish_where(
-        &self,
-        wanted: impl Fn(&GatewaySpec, &[Arc<ServerSpec>]) -> bool + Send,
-    ) -> Result<Vec<GatewayName>> {
-        let registry = &self.parts.registry;
-        let gateways = registry.gateways().await?;
-        let servers: Vec<_> = registry
-            .servers()
-            .await?
-            .into_iter()
-            .map(|server| Arc::new(server.value))
-            .collect();
-        let installs: Vec<_> = registry
-            .installs()
-            .await?
-            .into_iter()
-            .map(|install| Arc::new(install.value))
-            .collect();
-        let mut names = Vec::with_capacity(gateways.len());
-        for gateway in gateways {
-            if wanted(&gateway.value, &servers) {
-                let publication = publication(&gateway.value, &servers, &installs);
-                self.parts.gateway.publish(publication).await?;
-            }
-            names.push(gateway.value.name);
-        }
-        Ok(names)
+        self.sync_whole([Key::Gateway(name.clone())], std::slice::from_ref(name))
+            .await
     }
 }

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::{
     Caller, CredentialContext, Endpoint, Error, Failure, FailureKind, HttpEndpoint, Install, InstallState, RegistryExt,
-    Result, RunSpec, Secret, ServerSpec, Source, Status, Tool, UpstreamCredential, failure::seconds,
+    Result, RunSpec, Secret, ServerSpec, Source, Status, ToolSet, UpstreamCredential, failure::seconds,
 };
 
 use super::{Orchestrator, Progress, run_spec};
@@ -44,7 +44,7 @@ impl Orchestrator {
         install: &Install,
         deadline: Deadline,
         progress: Listener<'_>,
-    ) -> Result<Vec<Tool>> {
+    ) -> Result<ToolSet> {
         self.start(server, install, deadline, progress).await?;
         progress(Progress::Discovering);
         self.discover(server, install, deadline).await
@@ -139,12 +139,7 @@ impl Orchestrator {
     }
 
     /// Asks the server for its tools, again and again while the failure is retryable and there is time.
-    pub(super) async fn discover(
-        &self,
-        server: &ServerSpec,
-        install: &Install,
-        deadline: Deadline,
-    ) -> Result<Vec<Tool>> {
+    pub(super) async fn discover(&self, server: &ServerSpec, install: &Install, deadline: Deadline) -> Result<ToolSet> {
         let mut pause = FIRST_PAUSE;
         loop {
             let attempt = timeout_at(deadline.at, self.ask_for_tools(server, install)).await;
@@ -162,7 +157,7 @@ impl Orchestrator {
         }
     }
 
-    pub(super) async fn ask_for_tools(&self, server: &ServerSpec, install: &Install) -> Result<Vec<Tool>> {
+    pub(super) async fn ask_for_tools(&self, server: &ServerSpec, install: &Install) -> Result<ToolSet> {
         let endpoint = match &server.source {
             Source::Remote { url } => {
                 let mut endpoint = HttpEndpoint::new(url.clone());
@@ -177,10 +172,12 @@ impl Orchestrator {
             .broker
             .credential(&CredentialContext::new(&caller, server, install))
             .await?;
+        let credential = with_headers(server, &credential);
         self.parts
             .discovery
-            .tools(&endpoint, &with_headers(server, &credential))
+            .tools(&endpoint, &credential)
             .await
+            .map(ToolSet::from)
     }
 }
 

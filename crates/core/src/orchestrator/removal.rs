@@ -14,28 +14,40 @@ impl Orchestrator {
     ///
     /// The first error of a store, the runtime or the gateway.
     pub async fn remove(&self, name: &InstallName) -> Result<()> {
-        let Some(install) = self.mark_removing(name).await? else {
+        self.remove_if(name, |_| true).await
+    }
+
+    /// Removes an install if `condition` holds for its record.
+    pub(super) async fn remove_if(
+        &self,
+        name: &InstallName,
+        condition: impl Fn(&Install) -> bool + Send + Sync,
+    ) -> Result<()> {
+        let Some(install) = self.mark_removing(name, condition).await? else {
             return Ok(());
         };
         // Unpublish first: what is published must exist.
-        let withdrawn = self.publish_server(&install.server).await;
+        let withdrawn = self.sync([Key::Install(*name)]).await;
         let stopped = self.parts.runtime.remove(name).await;
         let forgotten = self.remove_secrets(name).await;
         self.parts.broker.forget(&install, None);
         withdrawn.and(stopped).and(forgotten)?;
-        self.parts
-            .registry
-            .remove(&Key::Install(*name), Precondition::None)
-            .await
+        let key = Key::Install(*name);
+        self.parts.registry.remove(&key, Precondition::None).await?;
+        self.sync([key]).await
     }
 
-    /// Marks the install as removing and returns it; `None` if it is gone already.
-    async fn mark_removing(&self, name: &InstallName) -> Result<Option<Install>> {
+    /// Marks the install as removing and returns it; `None` if it is gone already, or `condition` does not hold.
+    async fn mark_removing(
+        &self,
+        name: &InstallName,
+        condition: impl Fn(&Install) -> bool + Send + Sync,
+    ) -> Result<Option<Install>> {
         let mut marked = None;
         let now = self.parts.clock.now();
         let key = Key::Install(*name);
         let marking = self.parts.registry.update(&key, |found: Option<Install>| {
-            marked = found;
+            marked = found.filter(|install| condition(install));
             let Some(install) = &mut marked else {
                 return Ok(None);
             };

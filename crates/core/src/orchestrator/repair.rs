@@ -43,25 +43,30 @@ impl Orchestrator {
     /// beside everything else. A failure stops nothing else; it is in the report.
     pub async fn repair(&self) -> RepairReport {
         let mut report = RepairReport::default();
-        self.repair_installs(&mut report).await;
+        match self.reload().await {
+            Ok(()) => self.repair_installs(&mut report).await,
+            Err(error) => report.failures.push(("reading the registry".into(), error)),
+        }
         self.remove_orphans(&mut report).await;
         if let Err(error) = self.finish_deletions().await {
             report.failures.push(("deletions".into(), error));
         }
-        if let Err(error) = self.publish_all().await {
+        if let Err(error) = self.publish_known().await {
             report.failures.push(("publishing".into(), error));
         }
         report
     }
 
     async fn repair_installs(&self, report: &mut RepairReport) {
-        let installs = match self.parts.registry.installs().await {
-            Ok(installs) => installs,
-            Err(error) => return report.failures.push(("listing installs".into(), error)),
-        };
-        let mut repairs = stream::iter(installs)
+        let installs = self.view.installs().into_iter();
+        let unfinished = installs.filter(|install| !self.is_settled(&install.value));
+        let mut repairs = stream::iter(unfinished)
             .map(|install| async move {
                 let (name, title) = (install.value.name, install.value.title());
+                let install = Versioned {
+                    value: Install::clone(&install.value),
+                    version: install.version,
+                };
                 (name, title, self.repair_install(install).await)
             })
             .buffer_unordered(AT_ONCE);
@@ -73,6 +78,18 @@ impl Orchestrator {
                 Ok(Repaired::Removed) => report.removed.push(name),
                 Err(error) => report.failures.push((format!("install {title}"), error)),
             }
+        }
+    }
+
+    /// Returns `true` for an install that needs no repair: it has failed, or is ready and nothing is run for it.
+    fn is_settled(&self, install: &Install) -> bool {
+        match install.state {
+            InstallState::Failed { .. } => true,
+            InstallState::Ready => {
+                let server = self.view.server(&install.server);
+                server.is_some_and(|server| !server.is_self_hosted())
+            }
+            _ => false,
         }
     }
 
@@ -128,8 +145,8 @@ impl Orchestrator {
 
     /// Removes deployments and secrets of installs that have no record.
     ///
-    /// They are listed before the records are: a record is there before anything else of its install, so what has none
-    /// then will never have one.
+    /// They are listed before the records are looked at: a record is there before anything else of its install, so what has
+    /// none then will never have one. An install that is removed meanwhile is an orphan the next time, if it left anything.
     async fn remove_orphans(&self, report: &mut RepairReport) {
         let orphans = match self.find_orphans().await {
             Ok(orphans) => orphans,
@@ -148,10 +165,14 @@ impl Orchestrator {
     async fn find_orphans(&self) -> Result<BTreeSet<InstallName>> {
         let mut there: BTreeSet<InstallName> = self.parts.runtime.list().await?.into_iter().collect();
         there.extend(self.keys_under("install/").await?.iter().filter_map(install_of));
-        for install in self.parts.registry.installs().await? {
-            there.remove(&install.value.name);
+        there.retain(|name| !self.view.has_install(name));
+        let mut orphans = BTreeSet::new();
+        for name in there {
+            if self.parts.registry.get(&Key::Install(name)).await?.is_none() {
+                orphans.insert(name);
+            }
         }
-        Ok(there)
+        Ok(orphans)
     }
 }
 

@@ -16,7 +16,8 @@
 //! of `b` would have needed. That a look is the second one matters because lists come in pages and are no snapshots.
 
 use crate::{
-    Error, Install, InstallName, InstallState, Key, Owner, Precondition, RegistryExt, Result, ServerName, Versioned,
+    Error, Install, InstallName, InstallState, Key, Owner, Page, Precondition, RegistryExt, Result, ServerName,
+    Versioned,
 };
 
 use super::{Orchestrator, deletion::refuse_deleted};
@@ -52,13 +53,26 @@ impl Orchestrator {
 
     /// Every install of `server` for `owner` that is neither deleted nor being removed, by name.
     pub(super) async fn installs_for(&self, server: &ServerName, owner: &Owner) -> Result<Vec<Versioned<Install>>> {
-        let mut installs = self.parts.registry.installs().await?;
-        installs.retain(|install| {
-            let install = &install.value;
-            let is_gone = install.is_deleted() || install.state == InstallState::Removing;
-            install.server == *server && install.owner == *owner && !is_gone
-        });
+        let mut installs = self.installs_of(server, Some(owner)).await?;
+        installs.retain(|install| !install.value.is_deleted() && install.value.state != InstallState::Removing);
         Ok(installs)
+    }
+
+    /// Every install of `server`, for one owner or for all, by name, as the registry has it.
+    pub(super) async fn installs_of(
+        &self,
+        server: &ServerName,
+        owner: Option<&Owner>,
+    ) -> Result<Vec<Versioned<Install>>> {
+        let (mut found, mut page) = (Vec::new(), Page::first());
+        loop {
+            let installs = self.parts.registry.installs_of(server, owner, page).await?;
+            let Some(last) = installs.last() else {
+                return Ok(found);
+            };
+            page = Page::after(Key::Install(last.value.name));
+            found.extend(installs);
+        }
     }
 
     async fn put_reservation(&self, server: &ServerName, owner: &Owner) -> Result<InstallName> {

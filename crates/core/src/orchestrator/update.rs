@@ -115,10 +115,10 @@ impl Orchestrator {
 
     async fn to_reinstall(&self, old: &ServerSpec, new: &ServerSpec) -> Result<Vec<Reinstall>> {
         let mut found = Vec::new();
-        for install in self.parts.registry.installs().await? {
+        for install in self.installs_of(&new.name, None).await? {
             let install = install.value;
             let is_asked = !matches!(install.state, InstallState::Reserved | InstallState::Removing);
-            if install.server != new.name || install.is_deleted() || !is_asked {
+            if install.is_deleted() || !is_asked {
                 continue;
             }
             let reasons = reasons(old, new, &install);

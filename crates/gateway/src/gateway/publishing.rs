@@ -5,8 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use portolan_client::{Client, Tools, UpstreamServer};
 use portolan_core::{
-    Discovery, Endpoint, Gateway, GatewayName, InstallName, Publication, Result, ServerName, ServerSnapshot,
-    ServerSpec, Source, Tool, UpstreamCredential,
+    Discovery, Endpoint, Gateway, GatewayName, InstallName, Publication, PublicationChange, Result, ServerName,
+    ServerSnapshot, ServerSpec, Source, Tool, UpstreamCredential,
 };
 
 use super::McpGateway;
@@ -29,9 +29,8 @@ impl McpGateway {
     }
 
     pub(crate) fn publish_now(&self, publication: Publication) -> Result<()> {
-        let name = publication.gateway.name.clone();
-        if self.services.table.publish(publication)? {
-            self.republished(&name);
+        if let Some(republished) = self.services.table.publish(publication)? {
+            self.services.subscriptions.republished(&republished);
         }
         Ok(())
     }
@@ -45,11 +44,6 @@ impl McpGateway {
                 tracing::warn!(server = %upstream.spec().name, %error, "a server cannot be asked for its tools yet");
             }
         }));
-    }
-
-    fn republished(&self, name: &GatewayName) {
-        let published = self.services.table.get(name.as_str());
-        self.services.subscriptions.republished(name, published);
     }
 
     /// Returns a server at `endpoint` that is not in the registry.
@@ -71,9 +65,16 @@ impl Gateway for McpGateway {
         self.publish_now(publication)
     }
 
+    async fn apply(&self, changes: Vec<PublicationChange>) -> Result<()> {
+        for republished in self.services.table.apply(changes)? {
+            self.services.subscriptions.republished(&republished);
+        }
+        Ok(())
+    }
+
     async fn withdraw(&self, name: &GatewayName) -> Result<()> {
         self.services.table.withdraw(name);
-        self.republished(name);
+        self.services.subscriptions.withdrawn(name);
         Ok(())
     }
 

@@ -98,7 +98,7 @@ impl Protocol {
     pub(super) fn capabilities(&self, context: &RequestContext, era: Era) -> Bytes {
         let offers = context
             .places()
-            .map(|(route, install)| OfferedCapabilities::of(route, install.upstream.info().as_deref()));
+            .map(|(route, install)| OfferedCapabilities::of(route, route.upstream(install).info().as_deref()));
         // Declared even without a server: gateways change.
         let tools = OfferedCapabilities {
             tools: true,
@@ -139,7 +139,12 @@ impl Protocol {
         if places.next().is_some() || !route.is_whole() {
             return None;
         }
-        install.upstream.info()?.instructions.as_deref().map(object::quote)
+        route
+            .upstream(install)
+            .info()?
+            .instructions
+            .as_deref()
+            .map(object::quote)
     }
 }
 
@@ -149,7 +154,7 @@ fn extensions(context: &RequestContext, era: Era) -> RawObject {
     let mut relayed = RawObject::new();
     let offered = context
         .sole_server()
-        .and_then(|(_, install)| install.upstream.info())
+        .and_then(|(route, install)| route.upstream(install).info())
         .and_then(|info| RawObject::parse(info.capabilities.get("extensions")?).ok());
     for name in EXTENSIONS {
         if let Some(settings) = offered.as_ref().and_then(|offered| offered.get(name)) {

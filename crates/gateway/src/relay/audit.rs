@@ -42,7 +42,7 @@ impl<'a> AuditGuard<'a> {
         let call = || AuditedCall {
             context,
             server: &target.route.server.name,
-            install: target.install.install.name,
+            install: target.install.name,
             action: action(&request.method),
             what: target.what(),
             client: request.client.clone(),

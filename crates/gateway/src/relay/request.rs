@@ -49,8 +49,8 @@ impl Relay {
             session: caller
                 .session
                 .map(|(session, call)| (session.clone(), call.cancelled.clone())),
-            install: target.install.install.clone(),
-            server: target.install.upstream.clone(),
+            install: target.install.clone(),
+            server: target.upstream(),
             credential,
             unchanged: (!is_changed && declared.is_none()).then_some(request.text),
             id: request.id,

@@ -29,7 +29,7 @@ impl Access {
             return None;
         }
         let mut used = ToolUse::new(&context.gateway.spec.name, &route.server.name, &tool.tool);
-        used.install = Some(install.install.name);
+        used.install = Some(install.name);
         Some(self.decide(context, &Action::UseTool(&used)))
     }
 
@@ -37,7 +37,7 @@ impl Access {
     pub(crate) fn prompt(&self, context: &RequestContext, place: Place<'_>, prompt: &str) -> Option<Decision> {
         let (route, install) = place;
         let mut used = PromptUse::new(&context.gateway.spec.name, &route.server.name, prompt);
-        used.install = Some(install.install.name);
+        used.install = Some(install.name);
         route
             .is_whole()
             .then(|| self.decide(context, &Action::GetPrompt(&used)))
@@ -47,7 +47,7 @@ impl Access {
     pub(crate) fn resource(&self, context: &RequestContext, place: Place<'_>, uri: &str) -> Option<Decision> {
         let (route, install) = place;
         let mut used = ResourceUse::new(&context.gateway.spec.name, &route.server.name, uri);
-        used.install = Some(install.install.name);
+        used.install = Some(install.name);
         route
             .is_whole()
             .then(|| self.decide(context, &Action::ReadResource(&used)))
@@ -57,7 +57,7 @@ impl Access {
     pub(crate) fn method(&self, context: &RequestContext, place: Place<'_>, method: &str) -> Option<Decision> {
         let (route, install) = place;
         let mut used = MethodUse::new(&context.gateway.spec.name, &route.server.name, method);
-        used.install = Some(install.install.name);
+        used.install = Some(install.name);
         route
             .is_whole()
             .then(|| self.decide(context, &Action::UseMethod(&used)))

@@ -17,7 +17,7 @@ impl Resolver {
     /// Returns a cached list; the server is queried if there is none.
     async fn list_of<L: Listing>(&self, context: &RequestContext, place: Place<'_>) -> Option<Arc<L>> {
         let credential = self.credential(context, place, None).await.ok()?;
-        let upstream = &place.1.upstream;
+        let upstream = &place.0.upstream(place.1);
         let listed = match upstream.known::<L>(&credential) {
             Some(list) => list,
             None => upstream.list::<L>(&credential).await.ok()?,
@@ -128,7 +128,7 @@ impl Resolver {
     }
 
     fn may_have(&self, context: &RequestContext, place: Place<'_>, own: &str) -> bool {
-        let info = place.1.upstream.info();
+        let info = place.0.upstream(place.1).info();
         let decision = || self.access().resource(context, place, own);
         info.is_none_or(|info| info.offers("resources")) && decision().is_some_and(|decision| decision.is_allowed())
     }

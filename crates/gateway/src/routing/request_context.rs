@@ -28,7 +28,7 @@ impl RequestContext {
     /// Returns the servers that the caller can reach, each with the install that serves it, sorted by server name.
     pub(crate) fn places(&self) -> impl Iterator<Item = Place<'_>> {
         let routes = self.gateway.routes().iter();
-        routes.filter_map(|route| Some((route, route.install_for(&self.caller)?)))
+        routes.filter_map(|route| Some((&**route, route.install_for(&self.caller)?)))
     }
 
     /// Returns the only server of this gateway, if it is assigned whole and under its own names.

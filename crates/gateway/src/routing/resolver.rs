@@ -110,7 +110,7 @@ impl Resolver {
         (route, install): Place<'_>,
         tool: Option<&str>,
     ) -> Result<Arc<UpstreamCredential>> {
-        let mut lookup = CredentialContext::new(&context.caller, &route.server, &install.install);
+        let mut lookup = CredentialContext::new(&context.caller, &route.server, install);
         lookup.gateway = Some(&context.gateway.spec.name);
         lookup.tool = tool;
         self.broker.credential(&lookup).await
@@ -261,10 +261,15 @@ impl Resolver {
             };
             let credential = self.credential(context, (route, install), None).await.ok()?;
             // Of two servers with the same name the first one counts, so its list is needed before the second one's.
-            let listed = match install.upstream.known::<T::List>(&credential) {
+            let listed = match route.upstream(install).known::<T::List>(&credential) {
                 Some(listed) => listed,
                 // Lists omit such a server; calls of the others do not wait for it.
-                None if install.upstream.failed_within::<T::List>(&credential, FAILURE_AGE) => continue,
+                None if route
+                    .upstream(install)
+                    .failed_within::<T::List>(&credential, FAILURE_AGE) =>
+                {
+                    continue;
+                }
                 None => return None,
             };
             let index = T::index(&route.server.name, &listed);
@@ -287,7 +292,7 @@ impl Resolver {
             let Some(install) = route.install_for(&context.caller) else {
                 continue;
             };
-            let place = (route, install);
+            let place: Place<'_> = (route, install);
             match self.list_within::<T::List>(context, place, MIN_REFETCH_AGE).await {
                 Ok(listed) => {
                     let index = T::index(&route.server.name, &listed);
@@ -337,7 +342,7 @@ impl Resolver {
         age: Duration,
     ) -> Result<Arc<ListSnapshot<L>>> {
         let credential = self.credential(context, place, None).await?;
-        place.1.upstream.list_within::<L>(&credential, age).await
+        place.0.upstream(place.1).list_within::<L>(&credential, age).await
     }
 }
 

@@ -3,23 +3,26 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use portolan_client::tasks::{self, TaskSupport};
-use portolan_core::{Decision, Error, InstallName, ServerName};
+use portolan_client::{
+    UpstreamServer,
+    tasks::{self, TaskSupport},
+};
+use portolan_core::{Decision, Error, Install, InstallName, ServerName};
 use portolan_wire::{error::ErrorObject, object};
 
 use super::{
     exposure::{ExposedTool, ExposedTools, Named},
-    routes::{InstallRoute, ServerRoute},
+    routes::ServerRoute,
 };
 
 /// A server, and the install that serves this caller.
-pub(crate) type Place<'a> = (&'a ServerRoute, &'a InstallRoute);
+pub(crate) type Place<'a> = (&'a ServerRoute, &'a Arc<Install>);
 
 /// The target of a request.
 #[derive(Debug)]
 pub(crate) struct Target<'a> {
     pub(crate) route: &'a ServerRoute,
-    pub(crate) install: &'a InstallRoute,
+    pub(crate) install: &'a Arc<Install>,
     /// A member of params to replace by the server's value.
     pub(crate) rename: Option<(&'static str, Bytes)>,
     /// Further servers to try if this one does not have the item.
@@ -61,7 +64,7 @@ impl Denial {
     pub(super) fn new((route, install): Place<'_>, name: &str, decision: Decision, error: ErrorObject) -> Box<Self> {
         Box::new(Self {
             server: route.server.name.clone(),
-            install: install.install.name,
+            install: install.name,
             name: name.into(),
             decision,
             error,
@@ -133,6 +136,11 @@ impl<'a> Target<'a> {
         }
     }
 
+    /// Returns the server of the install.
+    pub(crate) fn upstream(&self) -> Arc<UpstreamServer> {
+        self.route.upstream(self.install)
+    }
+
     pub(crate) fn tool(&self) -> Option<&ExposedTool> {
         match &self.what {
             What::Tool(tools, at) => Some(tools.get(*at)),
@@ -152,7 +160,7 @@ impl<'a> Target<'a> {
     pub(crate) fn task_support(&self) -> TaskSupport {
         match self.tool() {
             Some(tool) if tool.task_support != TaskSupport::Forbidden => {
-                let info = self.install.upstream.info();
+                let info = self.upstream().info();
                 if tasks::are_offered(info.as_deref()) {
                     tool.task_support
                 } else {

@@ -103,6 +103,10 @@ impl ServerRequests {
         };
         let credential = self.resolver.credential(context, place, None).await?;
         let message = client::response(&id, &self.with_server_task_id(context, rpc_response));
-        place.1.upstream.notify(session_ref, &credential, message).await
+        place
+            .0
+            .upstream(place.1)
+            .notify(session_ref, &credential, message)
+            .await
     }
 }

@@ -307,12 +307,9 @@ pub(crate) fn find<'a>(context: &'a RequestContext, keys: &TokenKeys, id: &str) 
     if bound != bind(&context.gateway.spec.name, &context.caller) {
         return None;
     }
-    let mut routes = context.gateway.routes().iter();
-    let place = routes.find_map(|route| {
-        let mut reached = route.reached(&context.caller);
-        let found = reached.find(|reached| *reached.install.name.as_uuid().as_bytes() == install)?;
-        Some((route, found))
-    })?;
+    let place = context
+        .gateway
+        .place(&uuid::Uuid::from_bytes(install).into(), &context.caller)?;
     Some(FoundTask { place, id: own, at })
 }
 

@@ -94,7 +94,7 @@ impl Tasks {
         located: &FoundTask<'_>,
         capabilities: ClientCapabilities,
     ) -> Option<LegacyTask> {
-        let is_at_url = located.place.1.upstream.is_at_url();
+        let is_at_url = located.place.0.upstream(located.place.1).is_at_url();
         Some(LegacyTask {
             inputs: Arc::downgrade(&self.inputs),
             caller: context.caller.clone(),

@@ -91,7 +91,7 @@ impl Tasks {
         let failed = |error| (located.place.0.server.name.to_string(), error);
         let credential = self.resolver.credential(context, located.place, None).await;
         let task_ref = TaskRef {
-            server: located.place.1.upstream.clone(),
+            server: located.place.0.upstream(located.place.1),
             credential: credential.map_err(failed)?,
             passthrough: passthrough_headers(&context.gateway.passthrough, &context.headers),
             ids: Some(Arc::new(located.with_client_id(object::quote(id)))),

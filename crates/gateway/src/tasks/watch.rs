@@ -34,7 +34,7 @@ pub(crate) fn watching(context: &RequestContext, keys: &TokenKeys, ids: &[String
     let mut by_install: HashMap<InstallName, WatchedTasks> = HashMap::new();
     for id in ids {
         if let Some(located) = task_ids::find(context, keys, id).filter(|located| located.is_at(Era::Modern)) {
-            let watched = by_install.entry(located.place.1.install.name).or_default();
+            let watched = by_install.entry(located.place.1.name).or_default();
             watched.0.insert(located.id.into(), id.as_str().into());
         }
     }

@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use portolan_core::{
     Caller, CredentialBroker, CredentialContext, Endpoint, Gateway, GatewaySpec, HttpEndpoint, Install, Owner,
-    Publication, Result, Route, Secret, ServerSpec, Source, Subject, SystemClock, TeamId, Tool, UpstreamCredential,
+    Publication, PublicationChange, Result, Route, Secret, ServerSpec, Source, Subject, SystemClock, TeamId, Tool,
+    ToolSet, UpstreamCredential,
     memory::{MemoryRuntime, MemorySessions},
 };
 use portolan_gateway::{McpGateway, StaticTokens};
@@ -235,7 +236,7 @@ async fn publication_swap_is_atomic() {
     assert!(old.counters().calls > 0 && new.counters().calls > 0);
 }
 
-fn tools(names: &[&str]) -> Vec<Tool> {
+fn tools(names: &[&str]) -> ToolSet {
     let of = |name: &&str| serde_json::value::to_raw_value(&json!({"name": name, "inputSchema": {"type": "object"}}));
     names
         .iter()
@@ -381,4 +382,105 @@ async fn every_call_is_audited_once() {
         record("sleep", AuditOutcome::Cancelled),
     ];
     assert_eq!(*log.0.lock().expect("no panic"), expected);
+}
+
+fn changed_installs(server: &ServerSpec, all: &[&Arc<Install>], changed: &[&Arc<Install>]) -> PublicationChange {
+    PublicationChange::Installs {
+        gateway: gateway_name("default"),
+        server: server.name.clone(),
+        installs: all.iter().map(|install| (*install).clone()).collect(),
+        changed: changed.iter().map(|install| install.name).collect(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changed_installs_serve_at_once() {
+    let upstream = http(Eras::Both).await;
+    let gateway = gateway().await;
+    let server = Arc::new(ServerSpec::remote("up", upstream.url()).expect("a server"));
+    let of = |owner| install(&server, owner);
+    let (alices, bobs, org) = (
+        of(Owner::Personal(user("alice"))),
+        of(Owner::Personal(user("bob"))),
+        of(Owner::Org),
+    );
+    let name = |install: &Arc<Install>| Some(install.name.to_string());
+    publish_installs(&gateway, &server, vec![org.clone()], false).await;
+    let version = ClientVersion::V2026_07_28;
+    assert_eq!(served_by(&gateway, version, "alice-token").await, name(&org));
+    for (change, alice, bob) in [
+        (
+            changed_installs(&server, &[&org, &alices], &[&alices]),
+            name(&alices),
+            name(&org),
+        ),
+        (
+            changed_installs(&server, &[&org, &alices, &bobs], &[&bobs]),
+            name(&alices),
+            name(&bobs),
+        ),
+        (changed_installs(&server, &[&bobs], &[&alices, &org]), None, name(&bobs)),
+    ] {
+        gateway.apply(vec![change]).await;
+        assert_eq!(served_by(&gateway, version, "alice-token").await, alice);
+        assert_eq!(served_by(&gateway, version, "bob-token").await, bob);
+    }
+    let removed = PublicationChange::RouteRemoved {
+        gateway: gateway_name("default"),
+        server: server.name.clone(),
+    };
+    gateway.apply(vec![removed]).await;
+    assert_eq!(served_by(&gateway, version, "bob-token").await, None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn labels_change_without_new_connections() {
+    let upstream = http(Eras::Legacy).await;
+    let gateway = gateway().await;
+    let mut spec = ServerSpec::remote("up", upstream.url()).expect("a server");
+    let org = install(&spec.clone().into(), Owner::Org);
+    publish_installs(&gateway, &spec.clone().into(), vec![org.clone()], false).await;
+    let version = ClientVersion::V2026_07_28;
+    assert_eq!(
+        served_by(&gateway, version, "org-token").await,
+        Some(org.name.to_string())
+    );
+    let before = upstream.requests_of("initialize").len();
+    spec.labels = portolan_core::Labels::new([("team", "web")]).expect("labels");
+    let route = Route::new(spec.into(), vec![org.clone()], false);
+    let gateway_of = gateway_name("default");
+    let change = PublicationChange::Route {
+        gateway: gateway_of,
+        route,
+    };
+    gateway.apply(vec![change]).await;
+    assert_eq!(
+        served_by(&gateway, version, "org-token").await,
+        Some(org.name.to_string())
+    );
+    assert_eq!(upstream.requests_of("initialize").len(), before, "its session went on");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn install_of_one_is_no_news_for_others() {
+    let upstream = http(Eras::Both).await;
+    let gateway = gateway().await;
+    let server = Arc::new(ServerSpec::remote("up", upstream.url()).expect("a server"));
+    let of = |owner| install(&server, owner);
+    let (org, alices, bobs) = (
+        of(Owner::Org),
+        of(Owner::Personal(user("alice"))),
+        of(Owner::Personal(user("bob"))),
+    );
+    publish_installs(&gateway, &server, vec![org.clone()], false).await;
+    let bob = gateway.client(ClientVersion::V2026_07_28).token("bob-token");
+    let (mut stream, _) = bob.listen("1", r#""toolsListChanged":true"#).await;
+    let change = changed_installs(&server, &[&org, &alices], &[&alices]);
+    gateway.apply(vec![change.clone()]).await;
+    gateway.apply(vec![change]).await;
+    assert!(stream.is_silent(Duration::from_millis(300)).await);
+    gateway
+        .apply(vec![changed_installs(&server, &[&org, &alices, &bobs], &[&bobs])])
+        .await;
+    assert_eq!(stream.json().await["method"], "notifications/tools/list_changed");
 }

@@ -29,6 +29,10 @@ const STEPS: &[Step] = &[
         sql: include_str!("migrations/0002_sealing.sql"),
     },
     Step {
+        number: 3,
+        sql: include_str!("migrations/0003_tool_sets.sql"),
+    },
+    Step {
         number: 5,
         sql: include_str!("migrations/0005_audit.sql"),
     },

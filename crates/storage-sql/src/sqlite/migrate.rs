@@ -21,6 +21,10 @@ const STEPS: &[Step] = &[
         sql: include_str!("migrations/0002_sealing.sql"),
     },
     Step {
+        number: 3,
+        sql: include_str!("migrations/0003_tool_sets.sql"),
+    },
+    Step {
         number: 4,
         sql: include_str!("migrations/0004_bus.sql"),
     },

@@ -8,8 +8,12 @@ use sqlx::SqliteConnection;
 use super::{Database, sql, version};
 use crate::{
     error::Result,
-    rows::{ChangeRow, ChangeRows, RecordRow, RecordRows, holds},
+    rows::{ChangeRow, ChangeRows, NewRecord, NewToolSet, RecordRow, RecordRows, holds},
 };
+
+/// Version, name, body and digest of the tools.
+type Row = (i64, String, String, Option<Vec<u8>>);
+type RowQuery<'q> = sqlx::query::QueryAs<'q, sqlx::Sqlite, Row, sqlx::sqlite::SqliteArguments>;
 
 /// A page ends when its records have this many bytes.
 const PAGE_BYTES: usize = 8 << 20;
@@ -29,10 +33,17 @@ impl RecordRows for Database {
             .map_err(self.fault("read a record"))
     }
 
-    async fn put_record(&self, kind: &str, name: &str, body: &str, when: Precondition) -> Result<Option<Version>> {
-        self.put(kind, name, body, when)
-            .await
-            .map_err(self.fault("write a record"))
+    async fn record_with_tools(&self, kind: &str, name: &str) -> Result<Option<(RecordRow, Option<String>)>> {
+        let query = sqlx::query_as(sql!("record_get_whole")).bind(kind).bind(name);
+        let row: sqlx::Result<Option<(i64, String, String, Option<Vec<u8>>, Option<String>)>> =
+            query.fetch_optional(&self.readers).await;
+        let read = |(number, name, body, tools, set)| Ok((record((number, name, body, tools))?, set));
+        row.and_then(|row| row.map(read).transpose())
+            .map_err(self.fault("read a record"))
+    }
+
+    async fn put_record(&self, record: &NewRecord<'_>, when: Precondition) -> Result<Option<Version>> {
+        self.put(record, when).await.map_err(self.fault("write a record"))
     }
 
     async fn remove_record(&self, kind: &str, name: &str, when: Precondition) -> Result<bool> {
@@ -42,7 +53,20 @@ impl RecordRows for Database {
     }
 
     async fn records(&self, kind: &str, after: &str, limit: usize) -> Result<Vec<RecordRow>> {
-        self.page(kind, after, limit).await.map_err(self.fault("list records"))
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let query = sqlx::query_as(sql!("record_list")).bind(kind).bind(after).bind(limit);
+        self.page(query).await.map_err(self.fault("list records"))
+    }
+
+    async fn installs(&self, server: &str, owner: Option<&str>, after: &str, limit: usize) -> Result<Vec<RecordRow>> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let query = match owner {
+            Some(owner) => sqlx::query_as(sql!("install_list_of")).bind(server).bind(owner),
+            None => sqlx::query_as(sql!("install_list")).bind(server),
+        };
+        self.page(query.bind(after).bind(limit))
+            .await
+            .map_err(self.fault("list installs"))
     }
 
     async fn changes(&self, since: u64) -> Result<ChangeRows> {
@@ -56,19 +80,32 @@ impl RecordRows for Database {
 }
 
 impl Database {
-    async fn put(&self, kind: &str, name: &str, body: &str, when: Precondition) -> sqlx::Result<Option<Version>> {
+    async fn put(&self, record: &NewRecord<'_>, when: Precondition) -> sqlx::Result<Option<Version>> {
         let mut tx = self.write().await?;
-        if !holds(when, current(&mut tx, kind, name).await?) {
+        let found = current(&mut tx, record.kind, record.name).await?;
+        if !holds(when, found.as_ref().map(|found| found.version)) {
             tx.rollback().await?;
             return Ok(None);
         }
-        let revision = change(&mut tx, kind, name, false).await?;
+        let revision = change(&mut tx, record.kind, record.name, false).await?;
+        if let Some(tools) = &record.tools {
+            add_tool_set(&mut tx, tools).await?;
+        }
+        let digest = record.tools.as_ref().map(|tools| tools.digest);
         let put = sqlx::query(sql!("record_put"))
-            .bind(kind)
-            .bind(name)
+            .bind(record.kind)
+            .bind(record.name)
             .bind(revision)
-            .bind(body);
+            .bind(record.body)
+            .bind(digest)
+            .bind(record.server)
+            .bind(record.owner);
         put.execute(&mut *tx).await?;
+        if let Some(before) = found.and_then(|found| found.tools)
+            && digest != Some(&before)
+        {
+            drop_tool_set(&mut tx, &before).await?;
+        }
         tx.commit().await?;
         version(revision).map(Some)
     }
@@ -76,15 +113,19 @@ impl Database {
     async fn remove(&self, kind: &str, name: &str, when: Precondition) -> sqlx::Result<bool> {
         let mut tx = self.write().await?;
         let found = current(&mut tx, kind, name).await?;
-        if !holds(when, found) || found.is_none() {
+        let holds = holds(when, found.as_ref().map(|found| found.version));
+        let Some(found) = found.filter(|_| holds) else {
             tx.rollback().await?;
-            return Ok(holds(when, found));
-        }
+            return Ok(holds);
+        };
         sqlx::query(sql!("record_remove"))
             .bind(kind)
             .bind(name)
             .execute(&mut *tx)
             .await?;
+        if let Some(tools) = found.tools {
+            drop_tool_set(&mut tx, &tools).await?;
+        }
         let revision = change(&mut tx, kind, name, true).await?;
         if revision % TIDY_EVERY == 0 {
             forget(&mut tx, REMOVALS).await?;
@@ -93,9 +134,7 @@ impl Database {
         Ok(true)
     }
 
-    async fn page(&self, kind: &str, after: &str, limit: usize) -> sqlx::Result<Vec<RecordRow>> {
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let query = sqlx::query_as(sql!("record_list")).bind(kind).bind(after).bind(limit);
+    async fn page(&self, query: RowQuery<'_>) -> sqlx::Result<Vec<RecordRow>> {
         let mut rows = query.fetch(&self.readers);
         let mut page = Vec::new();
         let mut bytes = 0;
@@ -128,14 +167,47 @@ impl Database {
     }
 }
 
-fn record((number, name, body): (i64, String, String)) -> sqlx::Result<RecordRow> {
+fn record((number, name, body, tools): Row) -> sqlx::Result<RecordRow> {
     let version = version(number)?;
-    Ok(RecordRow { name, version, body })
+    Ok(RecordRow {
+        name,
+        version,
+        body,
+        tools,
+    })
 }
 
-async fn current(connection: &mut SqliteConnection, kind: &str, name: &str) -> sqlx::Result<Option<Version>> {
-    let query = sqlx::query_scalar(sql!("record_version")).bind(kind).bind(name);
-    query.fetch_optional(connection).await?.map(version).transpose()
+/// What a write has to know of the record that is there.
+struct Current {
+    version: Version,
+    tools: Option<Vec<u8>>,
+}
+
+async fn current(connection: &mut SqliteConnection, kind: &str, name: &str) -> sqlx::Result<Option<Current>> {
+    let query = sqlx::query_as(sql!("record_version")).bind(kind).bind(name);
+    let row: Option<(i64, Option<Vec<u8>>)> = query.fetch_optional(connection).await?;
+    row.map(|(number, tools)| {
+        let version = version(number)?;
+        Ok(Current { version, tools })
+    })
+    .transpose()
+}
+
+async fn add_tool_set(connection: &mut SqliteConnection, tools: &NewToolSet<'_>) -> sqlx::Result<()> {
+    let known = sqlx::query_scalar(sql!("tool_set_known")).bind(tools.digest);
+    if known.fetch_one(&mut *connection).await? {
+        return Ok(());
+    }
+    let add = sqlx::query(sql!("tool_set_add"))
+        .bind(tools.digest)
+        .bind((tools.body)());
+    add.execute(connection).await.map(drop)
+}
+
+/// Removes a tool set that no record has any more.
+async fn drop_tool_set(connection: &mut SqliteConnection, digest: &[u8]) -> sqlx::Result<()> {
+    let drop_it = sqlx::query(sql!("tool_set_drop")).bind(digest);
+    drop_it.execute(connection).await.map(drop)
 }
 
 /// Writes down that a key changed, in place of the change that it had before, and gives the revision.

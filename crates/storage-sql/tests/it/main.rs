@@ -18,4 +18,5 @@ mod secrecy;
 #[path = "../shared/refresh.rs"]
 mod shared_refresh;
 mod support;
+mod tool_sets;
 mod upgrade;

@@ -9,9 +9,9 @@ use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use portolan_core::{
     Caller, Change, CredentialBroker, CredentialContext, CredentialKey, CredentialReader, CredentialStore, Discovery,
-    Endpoint, Error, Gateway, GatewayName, Install, InstallName, Key, Lease, Page, Precondition, Publication, Record,
-    RecordKind, Registry, Result, Revision, RunSpec, Runtime, Secret, ServerSnapshot, StatusEvent, UpstreamCredential,
-    Version, Versioned,
+    Endpoint, Error, Gateway, GatewayName, Install, InstallName, Key, Lease, Page, Precondition, Publication,
+    PublicationChange, Record, RecordKind, Registry, Result, Revision, RunSpec, Runtime, Secret, ServerSnapshot,
+    StatusEvent, UpstreamCredential, Version, Versioned,
 };
 use tokio::sync::{Mutex, Notify};
 
@@ -187,6 +187,9 @@ impl<T: Runtime> Runtime for Faulty<T> {
 impl<T: Gateway> Gateway for Faulty<T> {
     async fn publish(&self, publication: Publication) -> Result<()> {
         self.faults.pass(self.inner.publish(publication)).await
+    }
+    async fn apply(&self, changes: Vec<PublicationChange>) -> Result<()> {
+        self.faults.pass(self.inner.apply(changes)).await
     }
     async fn withdraw(&self, name: &GatewayName) -> Result<()> {
         self.faults.pass(self.inner.withdraw(name)).await

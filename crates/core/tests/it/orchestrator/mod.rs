@@ -5,6 +5,7 @@ mod catalogue;
 mod crash;
 mod deletion;
 mod faults;
+mod follow;
 mod install;
 mod publication;
 mod race;

@@ -115,7 +115,7 @@ async fn known_tools_seed_only_shared_scope() {
     let server = Arc::new(ServerSpec::remote("up", upstream.url()).expect("a server"));
     let mut known = (*install(&server, Owner::Org)).clone();
     let definition = RawValue::from_string(r#"{"name":"known","inputSchema":{"type":"object"}}"#.into());
-    known.tools = vec![Tool::parse(definition.expect("JSON")).expect("a tool")];
+    known.tools = vec![Tool::parse(definition.expect("JSON")).expect("a tool")].into();
     gateway
         .publish_routes("default", vec![Route::new(server, vec![known.into()], true)])
         .await;

@@ -6,7 +6,8 @@ use std::{net::SocketAddr, ops::Deref, sync::Arc};
 
 use portolan_core::{
     AllowAll, Clock, CredentialBroker, Gateway, GatewayName, GatewaySpec, Install, InstallName, Naming, Owner, Policy,
-    Publication, Route, ServerRequestPolicy, ServerSpec, Subject, SystemClock, TokenGrant, TraceAudit, UserId,
+    Publication, PublicationChange, Route, ServerRequestPolicy, ServerSpec, Subject, SystemClock, TokenGrant,
+    TraceAudit, UserId,
     memory::{MemorySessions, NoCredentials},
 };
 use portolan_gateway::{GatewayConfig, GatewayParts, McpGateway, StaticTokens, TokenKeys, digest};
@@ -125,6 +126,10 @@ impl TestGateway {
 
     pub(crate) async fn publish_whole(&self, publication: Publication) {
         Gateway::publish(&self.gateway, publication).await.expect("published");
+    }
+
+    pub(crate) async fn apply(&self, changes: Vec<PublicationChange>) {
+        Gateway::apply(&self.gateway, changes).await.expect("applied");
     }
 
     /// The gateway itself, to be held longer than this.

@@ -9,8 +9,10 @@ WITH change AS (
     ON CONFLICT (kind, name) DO UPDATE SET revision = excluded.revision, removed = excluded.removed
     RETURNING revision
 ), record AS (
-    INSERT INTO portolan.records (kind, name, version, body)
-    SELECT $1, $2, revision, $3 FROM change
-    ON CONFLICT (kind, name) DO UPDATE SET version = excluded.version, body = excluded.body
+    INSERT INTO portolan.records (kind, name, version, body, tools, server, owner)
+    SELECT $1, $2, revision, $3, $6, $7, $8 FROM change
+    ON CONFLICT (kind, name) DO UPDATE
+    SET version = excluded.version, body = excluded.body, tools = excluded.tools,
+        server = excluded.server, owner = excluded.owner
 )
 SELECT revision, pg_notify('portolan.news', 'change') FROM change;

@@ -1,1 +1,1 @@
-SELECT version FROM portolan.records WHERE kind = $1 AND name = $2;
+SELECT version, tools FROM portolan.records WHERE kind = $1 AND name = $2;

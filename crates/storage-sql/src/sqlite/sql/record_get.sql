@@ -1,1 +1,1 @@
-SELECT version, name, body FROM portolan_records WHERE kind = ?1 AND name = ?2;
+SELECT version, name, body, tools FROM portolan_records WHERE kind = ?1 AND name = ?2;

@@ -1,1 +1,1 @@
-SELECT version FROM portolan_records WHERE kind = ?1 AND name = ?2;
+SELECT version, tools FROM portolan_records WHERE kind = ?1 AND name = ?2;

@@ -1,0 +1,1 @@
+SELECT EXISTS (SELECT FROM portolan.tool_sets WHERE digest = $1);

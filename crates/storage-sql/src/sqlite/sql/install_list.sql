@@ -1,0 +1,2 @@
+SELECT version, name, body, tools FROM portolan_records
+WHERE server = ?1 AND name > ?2 ORDER BY name LIMIT ?3;
