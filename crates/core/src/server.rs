@@ -281,6 +281,30 @@ impl ServerSpec {
         crate::server_check::headers(&self.headers)
     }
 
+    /// Returns `true` if both run and are reached in the same way: they differ at most in their texts for people, labels and
+    /// visibility, so that nothing has to be started, connected or installed again.
+    ///
+    /// ```
+    /// use portolan_core::{Labels, ServerSpec};
+    ///
+    /// let server = ServerSpec::remote("docs", "https://docs.example.com/mcp")?;
+    /// let mut labelled = server.clone();
+    /// labelled.labels = Labels::new([("team", "web")])?;
+    /// assert!(labelled.runs_like(&server));
+    /// assert!(!server.runs_like(&ServerSpec::remote("docs", "https://docs.example.org/mcp")?));
+    /// # Ok::<(), portolan_core::Error>(())
+    /// ```
+    pub fn runs_like(&self, other: &Self) -> bool {
+        let mut this = self.clone();
+        this.title.clone_from(&other.title);
+        this.description.clone_from(&other.description);
+        this.version.clone_from(&other.version);
+        this.docs_url.clone_from(&other.docs_url);
+        this.labels.clone_from(&other.labels);
+        this.visibility.clone_from(&other.visibility);
+        this == *other
+    }
+
     /// Returns `true` if a [`Runtime`](crate::Runtime) runs the server.
     pub fn is_self_hosted(&self) -> bool {
         !matches!(self.source, Source::Remote { .. })

@@ -101,7 +101,9 @@ impl Orchestrator {
                 }
             }
             let reinstall = match (outcome, &old) {
-                (UpdateOutcome::Changed, Some(old)) => self.to_reinstall(old, &server).await?,
+                (UpdateOutcome::Changed, Some(old)) if !server.runs_like(old) => {
+                    self.to_reinstall(old, &server).await?
+                }
                 _ => Vec::new(),
             };
             return Ok(ServerUpdate {

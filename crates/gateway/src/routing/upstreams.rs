@@ -69,7 +69,7 @@ impl Upstreams {
         self.check(spec, installs.iter())?;
         let mut entries = lock(&self.entries);
         if let Some(known) = entries.get(&spec.name).and_then(Weak::upgrade)
-            && is_reached_alike(&known.spec, spec)
+            && known.spec.runs_like(spec)
         {
             return Ok(known);
         }
@@ -175,18 +175,6 @@ impl EntryUpstreams {
             left
         });
     }
-}
-
-/// Returns `true` if two entries differ at most in what is for people and for selecting them.
-fn is_reached_alike(one: &ServerSpec, other: &ServerSpec) -> bool {
-    let mut one = one.clone();
-    one.title.clone_from(&other.title);
-    one.description.clone_from(&other.description);
-    one.version.clone_from(&other.version);
-    one.docs_url.clone_from(&other.docs_url);
-    one.labels.clone_from(&other.labels);
-    one.visibility.clone_from(&other.visibility);
-    one == *other
 }
 
 /// A runtime that runs nothing.

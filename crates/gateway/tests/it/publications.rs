@@ -438,7 +438,7 @@ async fn labels_change_without_new_connections() {
     let upstream = http(Eras::Legacy).await;
     let gateway = gateway().await;
     let mut spec = ServerSpec::remote("up", upstream.url()).expect("a server");
-    let org = install(&spec.clone().into(), Owner::Org);
+    let org = install(&spec, Owner::Org);
     publish_installs(&gateway, &spec.clone().into(), vec![org.clone()], false).await;
     let version = ClientVersion::V2026_07_28;
     assert_eq!(
