@@ -52,10 +52,11 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
         gateway = gateway.upstream(name, upstream.server_requests(options.server_requests));
     }
     let gateway = gateway.build()?;
+    let stop = stop_signal();
     let listener = tokio::net::TcpListener::bind(&options.listen).await?;
     println!("listening on http://{}/mcp/default", listener.local_addr()?);
     // Calls in progress may finish, and servers end in order; a second signal cuts that short.
-    serve_until(listener, gateway, stop_signal(), stop_signal()).await?;
+    serve_until(listener, gateway, stop, async { stop_signal().await }).await?;
     Ok(())
 }
 

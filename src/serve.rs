@@ -28,6 +28,7 @@ impl Platform {
     ///
     /// [`Error::Invalid`] if the address cannot be listened on; [`Error::Unavailable`] if the listener fails.
     pub async fn serve(&self, address: impl ToSocketAddrs + Display) -> Result<()> {
+        let first = stop_signal();
         let listener = match TcpListener::bind(&address).await {
             Ok(listener) => listener,
             Err(fault) => {
@@ -40,7 +41,7 @@ impl Platform {
             stop_signal().await;
             hurried.store(true, Ordering::Relaxed);
         };
-        let served = portolan_gateway::serve_until(listener, self.gateway.clone(), stop_signal(), second).await;
+        let served = portolan_gateway::serve_until(listener, self.gateway.clone(), first, second).await;
         let processes = if hurried.load(Ordering::Relaxed) {
             SHORT_STOP
         } else {

@@ -65,20 +65,33 @@ impl Platform {
     }
 }
 
-/// Waits until the process is asked to stop: SIGINT (Ctrl-C) or, on Unix, SIGTERM.
+/// Returns a future that waits until the process is asked to stop: SIGINT (Ctrl-C) or, on Unix, SIGTERM.
+///
+/// On Unix it listens from this call on: a signal that comes before the future is first polled is not lost, and kills
+/// nothing. For a second signal, call it after the first one, as `async { stop_signal().await }` does.
+///
+/// # Panics
+///
+/// Outside of a tokio runtime.
 #[cfg(any(feature = "serve", feature = "axum"))]
-pub async fn stop_signal() {
-    let interrupted = tokio::signal::ctrl_c();
+pub fn stop_signal() -> impl Future<Output = ()> + Send + 'static {
     #[cfg(unix)]
-    {
-        let Ok(mut terminated) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) else {
-            return drop(interrupted.await);
-        };
-        tokio::select! {
-            _ = interrupted => {}
-            _ = terminated.recv() => {}
+    let signals = {
+        use tokio::signal::unix::{SignalKind, signal};
+        (
+            signal(SignalKind::interrupt()).ok(),
+            signal(SignalKind::terminate()).ok(),
+        )
+    };
+    async move {
+        #[cfg(unix)]
+        if let (Some(mut interrupted), Some(mut terminated)) = signals {
+            tokio::select! {
+                _ = interrupted.recv() => {}
+                _ = terminated.recv() => {}
+            }
+            return;
         }
+        drop(tokio::signal::ctrl_c().await);
     }
-    #[cfg(not(unix))]
-    drop(interrupted.await);
 }

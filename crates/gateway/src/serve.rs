@@ -51,7 +51,7 @@ pub async fn serve(listener: TcpListener, gateway: McpGateway, end: impl Future<
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(async {
 /// let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
 /// let gateway = portolan_gateway::McpGateway::builder().build().map_err(std::io::Error::other)?;
-/// // The first and the second SIGINT or SIGTERM: `portolan::stop_signal()` twice.
+/// // The first and the second signal: `portolan::stop_signal()`, and `async { portolan::stop_signal().await }`.
 /// let (first, second) = (async {}, std::future::pending());
 /// portolan_gateway::serve_until(listener, gateway, first, second).await?;
 /// # Ok::<(), std::io::Error>(())

@@ -4,7 +4,7 @@ use std::{
     fs::{self, File},
     io::Read,
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use super::{MARK, ProcessId};
@@ -42,19 +42,20 @@ impl Snapshot {
         Self(processes)
     }
 
-    /// Returns a list of the processes that is at most `age` old, with the marks of those that started after this
-    /// one. Many servers that end at once share it.
-    pub(crate) fn recent(age: Duration) -> Arc<Self> {
+    /// Returns a list that was begun at `after` or later, with the marks of the processes that started after this one.
+    /// Many servers that end at once share it.
+    pub(crate) fn begun_after(after: Instant) -> Arc<Self> {
         static LAST: Mutex<Option<(Instant, Arc<Snapshot>)>> = Mutex::new(None);
         let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((taken, snapshot)) = &*last
-            && taken.elapsed() <= age
+        if let Some((begun, snapshot)) = &*last
+            && *begun >= after
         {
             return snapshot.clone();
         }
+        let begun = Instant::now();
         let since = ProcessId::of(std::process::id()).map_or(0, |host| host.start);
         let snapshot = Arc::new(Self::take(since));
-        *last = Some((Instant::now(), snapshot.clone()));
+        *last = Some((begun, snapshot.clone()));
         snapshot
     }
 }

@@ -2,14 +2,14 @@
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::processes::{Family, ProcessId, ProcessInfo, Snapshot};
 
-/// How old the list of processes may be that a signal goes by. Processes in the group get it in any case.
+/// How old the list of processes may be by which it is seen whether a helper still runs. Many servers share one.
 const RECENT: Duration = Duration::from_millis(50);
 
 /// Holds the processes of the present run: its process group, and helpers that left it.
@@ -23,6 +23,8 @@ pub(crate) struct ProcessGroup(Mutex<GroupState>);
 struct GroupState {
     leader: Option<Pid>,
     family: Option<Family>,
+    /// When the leader was last known to run: a list of processes that is older says nothing.
+    led: Option<Instant>,
     /// No process may run any more.
     closed: bool,
 }
@@ -35,7 +37,7 @@ impl ProcessGroup {
         state.leader = pid.and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
         state.family = Some(Family::new(pid.and_then(ProcessId::of), mark));
         if state.closed {
-            state.kill();
+            state.kill(Instant::now());
         }
     }
 
@@ -47,14 +49,17 @@ impl ProcessGroup {
 
     /// Returns true while a process of the server runs that can be seen.
     pub(crate) fn remains(&self) -> bool {
-        !self.lock().members(RECENT).is_empty()
+        let mut state = self.lock();
+        let recent = Instant::now().checked_sub(RECENT);
+        let after = state.led.max(recent).unwrap_or_else(Instant::now);
+        !state.members(after).is_empty()
     }
 
     /// Sends SIGTERM to all of them.
     pub(crate) fn terminate(&self) {
         let mut state = self.lock();
         // The helpers are found before their parents end.
-        let members = state.members(RECENT);
+        let members = state.members(Instant::now());
         state.signal_group(Signal::TERM);
         let group = state.leader.map(|leader| leader.as_raw_nonzero().get());
         for member in members.into_iter().filter(|member| !is_in_group(*member, group)) {
@@ -70,26 +75,33 @@ impl ProcessGroup {
             state.signal_group(Signal::KILL);
         }
         state.leader = None;
+        state.led = Some(Instant::now());
     }
 
     /// Kills what is left and forgets it. Call it right after the leader has been waited for.
     pub(crate) fn release(&self) {
         let mut state = self.lock();
-        state.kill();
-        state.leader = None;
-        state.family = None;
+        let after = match (state.leader, state.led) {
+            (None, Some(led)) => led,
+            _ => Instant::now(),
+        };
+        state.kill(after);
+        *state = GroupState {
+            closed: state.closed,
+            ..GroupState::default()
+        };
     }
 
     /// Kills all of them.
     pub(crate) fn kill(&self) {
-        self.lock().kill();
+        self.lock().kill(Instant::now());
     }
 
     /// Kills all of them, and each later one.
     pub(crate) fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
-        state.kill();
+        state.kill(Instant::now());
     }
 
     fn lock(&self) -> MutexGuard<'_, GroupState> {
@@ -105,16 +117,17 @@ impl GroupState {
         }
     }
 
-    fn members(&mut self, age: Duration) -> Vec<ProcessId> {
+    /// Returns the processes that run, by a list that was begun at `after` or later.
+    fn members(&mut self, after: Instant) -> Vec<ProcessId> {
         match &mut self.family {
-            Some(family) => family.members(&Snapshot::recent(age)),
+            Some(family) => family.members(&Snapshot::begun_after(after)),
             None => Vec::new(),
         }
     }
 
-    fn kill(&mut self) {
+    fn kill(&mut self, after: Instant) {
         // The helpers are found before their parents end.
-        let members = self.members(RECENT);
+        let members = self.members(after);
         let group = self.leader.map(|leader| leader.as_raw_nonzero().get());
         let outside: Vec<_> = members
             .into_iter()
@@ -124,7 +137,7 @@ impl GroupState {
         outside.iter().for_each(|member| member.signal(Signal::KILL));
         if !outside.is_empty() {
             // They may have started others meanwhile.
-            let started = self.members(Duration::ZERO);
+            let started = self.members(Instant::now());
             started.iter().for_each(|member| member.signal(Signal::KILL));
         }
     }

@@ -20,6 +20,9 @@ use crate::{
 /// How long the last output of a process that ended may take to be read.
 const LAST_OUTPUT: Duration = Duration::from_millis(200);
 
+/// How long after a process it is looked for its helpers.
+const LOOK_AFTER: Duration = Duration::from_millis(20);
+
 /// How many of the last log lines go into a failure.
 const DETAIL_LINES: usize = 10;
 
@@ -131,13 +134,17 @@ impl ServerProcess {
             connection.close_input();
             if timeout(steps.input, self.child.wait()).await.is_ok() {
                 self.shared.group.leader_exited();
+                // Servers that end at the same time then share one list of processes.
+                tokio::time::sleep(LOOK_AFTER).await;
             }
         }
         if pid.is_some() && (matches!(self.child.try_wait(), Ok(None)) || self.shared.group.remains()) {
             self.shared.group.terminate();
             let _ = timeout(steps.terminate, self.gone()).await;
         }
-        self.shared.group.kill();
+        if self.shared.group.pid().is_some() || self.shared.group.remains() {
+            self.shared.group.kill();
+        }
         let status = self.child.wait().await.ok();
         self.shared.group.release();
         events::stopped(&self.shared.channel.name, pid, &exit_text(status), reason);
