@@ -66,7 +66,8 @@ pub use portolan_process::{
 };
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use portolan_storage_sql::{
-    AuditOptions, AuditQuery, Keyring, Migrations, SealingKeys, SqlAudit, SqlConfig, SqlStore, TlsRule,
+    AuditOptions, AuditQuery, BackupKey, BackupSummary, Keyring, Migrations, SealingKeys, SqlAudit, SqlConfig,
+    SqlStore, TlsRule,
 };
 
 #[cfg(feature = "local")]

@@ -8,7 +8,7 @@ use portolan_core::{
     CredentialKey, CredentialReader, CredentialStore, Error, Lease, Precondition, Result, Secret, Version, Versioned,
 };
 
-use crate::{SqlStore, envelope::Identity, error::SqlError, seal::OpenError};
+use crate::{SqlStore, envelope::Identity, error::SqlError, rows::SealedRow, seal::OpenError};
 
 /// The most bytes of a secret.
 const MAX_SECRET: usize = 1 << 20;
@@ -18,32 +18,38 @@ pub(crate) const DIRECT: u8 = 1;
 #[async_trait]
 impl CredentialReader for SqlStore {
     async fn read(&self, key: &CredentialKey) -> Result<Option<Versioned<Secret>>> {
-        let inner = &self.inner;
-        let Some((version, row)) = inner.rows.secret(key.as_str()).await? else {
+        let Some((version, row)) = self.inner.rows.secret(key.as_str()).await? else {
             return Ok(None);
         };
+        let value = self.open_secret(key.as_str(), version, &row).await?;
+        Ok(Some(Versioned { value, version }))
+    }
+}
+
+impl SqlStore {
+    /// Opens a sealed secret.
+    pub(crate) async fn open_secret(&self, key: &str, version: Version, row: &SealedRow) -> Result<Secret> {
+        let inner = &self.inner;
         let opened = match row.sealed.first() {
             Some(&DIRECT) => inner
                 .envelopes
-                .open_direct(&direct_purpose(key.as_str(), version.0.get()), &row.sealed)
+                .open_direct(&direct_purpose(key, version.0.get()), &row.sealed)
                 .map_err(OpenError::from),
             _ => {
                 let state = i128::from(version.0.get());
                 let wrapped = row.wrapped.as_ref();
-                inner
-                    .envelopes
-                    .open(identity(key.as_str()), state, &row.sealed, wrapped)
-                    .await
+                inner.envelopes.open(identity(key), state, &row.sealed, wrapped).await
             }
         };
-        let value = opened
-            .and_then(|text| Ok(text.into_secret()?))
-            .map_err(|source| SqlError::Seal {
+        let opened = opened.and_then(|text| Ok(text.into_secret()?));
+        opened.map_err(|source| {
+            let error = SqlError::Seal {
                 place: inner.rows.place().into(),
-                action: format!("open the secret {:?}", key.as_str()),
+                action: format!("open the secret {key:?}"),
                 source: Box::new(source),
-            })?;
-        Ok(Some(Versioned { value, version }))
+            };
+            error.into()
+        })
     }
 }
 

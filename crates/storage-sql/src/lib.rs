@@ -57,6 +57,7 @@
 compile_error!("portolan-storage-sql needs a database: enable its feature `sqlite` or `postgres`");
 
 mod audit;
+mod backup;
 mod bus;
 mod config;
 mod credentials;
@@ -81,6 +82,7 @@ mod store;
 mod wait;
 
 pub use audit::{AuditCursor, AuditOptions, AuditPage, AuditQuery, AuditRecord, SqlAudit, StoredEvent};
+pub use backup::{BackupKey, BackupSummary};
 pub use config::{Migrations, SqlConfig, TlsRule};
 pub use keyring::Keyring;
 pub use rewrap::{RewrapTask, Rewrapped};

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use portolan_core::{BoxError, Precondition, Version};
 use tokio::sync::watch;
 
-use crate::error::Result;
+use crate::{backup::BackupRows, error::Result};
 
 /// A stored record.
 #[derive(Debug)]
@@ -155,7 +155,17 @@ pub(crate) struct NewWrapRow {
 /// A write whose precondition does not hold writes nothing and gives `None`, or `false`.
 #[async_trait]
 pub(crate) trait Dialect:
-    RecordRows + SecretRows + KeyRows + OneTimeRows + SessionRows + MessageRows + AuditRows + Debug + Send + Sync
+    BackupRows
+    + RecordRows
+    + SecretRows
+    + KeyRows
+    + OneTimeRows
+    + SessionRows
+    + MessageRows
+    + AuditRows
+    + Debug
+    + Send
+    + Sync
 {
     /// Returns the name of the database for messages: its path.
     fn place(&self) -> &str;

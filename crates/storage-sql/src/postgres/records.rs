@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use portolan_core::{Precondition, Version};
-use sqlx::{Postgres, Transaction};
+use sqlx::{PgConnection, Postgres, Transaction};
 
 use super::{Database, condition, version};
 use crate::{
@@ -206,16 +206,27 @@ impl Database {
     }
 
     async fn page(&self, kind: &str, after: &str, limit: usize) -> sqlx::Result<Vec<RecordRow>> {
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let mut reading = self.read().await?;
+        let rows = self.page_in(&mut reading, kind, after, limit).await?;
+        reading.end().await?;
+        Ok(rows)
+    }
+
+    pub(super) async fn page_in(
+        &self,
+        connection: &mut PgConnection,
+        kind: &str,
+        after: &str,
+        limit: usize,
+    ) -> sqlx::Result<Vec<RecordRow>> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let query = self
             .query_as(&self.sql.record_list)
-            .bind(kind)
-            .bind(after)
+            .bind(kind.to_owned())
+            .bind(after.to_owned())
             .bind(limit)
             .bind(PAGE_BYTES);
-        let rows = query.fetch_all(&mut *reading).await?;
-        reading.end().await?;
+        let rows = query.fetch_all(connection).await?;
         rows.into_iter().map(record).collect()
     }
 

@@ -31,12 +31,12 @@ statements! {
     message_add message_head message_list message_sweep
     one_time_get one_time_put one_time_sweep one_time_take
     probe_add probe_forget probe_forget_direct probe_list probe_lock
-    record_get record_get_whole record_list record_put record_remove record_version
+    record_get record_get_whole record_list record_none record_put record_remove record_version
     rewrap_one_time rewrap_one_time_list rewrap_secret rewrap_secret_list
     schema_add schema_begin schema_create schema_list schema_lock
-    secret_add secret_get secret_keys secret_put secret_remove secret_replace
+    secret_add secret_get secret_keys secret_list secret_put secret_remove secret_replace
     session_add session_get session_put session_remove session_replace session_sweep
-    tool_set_add tool_set_drop tool_set_known version_next
+    tool_set_add tool_set_drop tool_set_known tool_set_list version_next
 }
 
 /// The schema that the files name.

@@ -1,6 +1,7 @@
 //! The SQLite dialect: one connection that writes, some that read.
 
 mod audit;
+mod backup;
 mod fault;
 mod keys;
 mod messages;

@@ -12,8 +12,8 @@ use crate::{
 };
 
 /// Version, name, body and digest of the tools.
-type Row = (i64, String, String, Option<Vec<u8>>);
-type RowQuery<'q> = sqlx::query::QueryAs<'q, sqlx::Sqlite, Row, sqlx::sqlite::SqliteArguments>;
+pub(super) type Row = (i64, String, String, Option<Vec<u8>>);
+pub(super) type RowQuery<'q> = sqlx::query::QueryAs<'q, sqlx::Sqlite, Row, sqlx::sqlite::SqliteArguments>;
 
 /// A page ends when its records have this many bytes.
 const PAGE_BYTES: usize = 8 << 20;
@@ -55,7 +55,8 @@ impl RecordRows for Database {
     async fn records(&self, kind: &str, after: &str, limit: usize) -> Result<Vec<RecordRow>> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let query = sqlx::query_as(sql!("record_list")).bind(kind).bind(after).bind(limit);
-        self.page(query).await.map_err(self.fault("list records"))
+        let rows = page(query, &self.readers).await;
+        rows.map_err(self.fault("list records"))
     }
 
     async fn installs(&self, server: &str, owner: Option<&str>, after: &str, limit: usize) -> Result<Vec<RecordRow>> {
@@ -64,9 +65,8 @@ impl RecordRows for Database {
             Some(owner) => sqlx::query_as(sql!("install_list_of")).bind(server).bind(owner),
             None => sqlx::query_as(sql!("install_list")).bind(server),
         };
-        self.page(query.bind(after).bind(limit))
-            .await
-            .map_err(self.fault("list installs"))
+        let rows = page(query.bind(after).bind(limit), &self.readers).await;
+        rows.map_err(self.fault("list installs"))
     }
 
     async fn changes(&self, since: u64) -> Result<ChangeRows> {
@@ -134,20 +134,6 @@ impl Database {
         Ok(true)
     }
 
-    async fn page(&self, query: RowQuery<'_>) -> sqlx::Result<Vec<RecordRow>> {
-        let mut rows = query.fetch(&self.readers);
-        let mut page = Vec::new();
-        let mut bytes = 0;
-        while bytes < PAGE_BYTES
-            && let Some(row) = rows.try_next().await?
-        {
-            let row = record(row)?;
-            bytes += row.body.len();
-            page.push(row);
-        }
-        Ok(page)
-    }
-
     async fn changes_after(&self, since: u64) -> sqlx::Result<ChangeRows> {
         let since = i64::try_from(since).unwrap_or(i64::MAX);
         let query = sqlx::query_as(sql!("change_list")).bind(since).bind(CHANGES);
@@ -165,6 +151,24 @@ impl Database {
             forgotten: forgotten.unsigned_abs(),
         })
     }
+}
+
+/// Reads a page, which ends once it has enough bytes.
+pub(super) async fn page<'e>(
+    query: RowQuery<'_>,
+    executor: impl sqlx::SqliteExecutor<'e>,
+) -> sqlx::Result<Vec<RecordRow>> {
+    let mut rows = query.fetch(executor);
+    let mut page = Vec::new();
+    let mut bytes = 0;
+    while bytes < PAGE_BYTES
+        && let Some(row) = rows.try_next().await?
+    {
+        let row = record(row)?;
+        bytes += row.body.len();
+        page.push(row);
+    }
+    Ok(page)
 }
 
 fn record((number, name, body, tools): Row) -> sqlx::Result<RecordRow> {
@@ -211,7 +215,12 @@ async fn drop_tool_set(connection: &mut SqliteConnection, digest: &[u8]) -> sqlx
 }
 
 /// Writes down that a key changed, in place of the change that it had before, and gives the revision.
-async fn change(connection: &mut SqliteConnection, kind: &str, name: &str, removed: bool) -> sqlx::Result<i64> {
+pub(super) async fn change(
+    connection: &mut SqliteConnection,
+    kind: &str,
+    name: &str,
+    removed: bool,
+) -> sqlx::Result<i64> {
     let drop = sqlx::query(sql!("change_drop")).bind(kind).bind(name);
     drop.execute(&mut *connection).await?;
     let add = sqlx::query_scalar(sql!("change_add"))

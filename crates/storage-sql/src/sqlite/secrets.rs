@@ -129,6 +129,13 @@ impl Database {
 
 type SecretColumns = (i64, Vec<u8>, Option<String>, Option<Vec<u8>>);
 
+pub(super) fn listed(
+    (key, number, text, key_id, data_key): (String, i64, Vec<u8>, Option<String>, Option<Vec<u8>>),
+) -> sqlx::Result<(String, Version, SealedRow)> {
+    let (version, row) = secret((number, text, key_id, data_key))?;
+    Ok((key, version, row))
+}
+
 fn secret((number, text, key_id, data_key): SecretColumns) -> sqlx::Result<(Version, SealedRow)> {
     Ok((version(number)?, sealed((text, key_id, data_key))))
 }

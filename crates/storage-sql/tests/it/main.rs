@@ -1,6 +1,7 @@
 //! The public face of the store, on files and in memory.
 
 mod audit;
+mod backup;
 mod conformance;
 mod conversion;
 mod feed;
@@ -15,6 +16,8 @@ mod refusals;
 mod remote;
 mod rotation;
 mod secrecy;
+#[path = "../shared/backup.rs"]
+mod shared_backup;
 #[path = "../shared/refresh.rs"]
 mod shared_refresh;
 mod support;

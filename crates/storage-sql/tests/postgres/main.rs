@@ -1,6 +1,7 @@
 //! The store on PostgreSQL, directly and behind poolers. `cargo xtask test --only storage` brings the servers.
 
 mod audit;
+mod backup;
 mod conformance;
 mod feed;
 #[path = "../shared/history.rs"]
@@ -11,6 +12,8 @@ mod poolers;
 mod processes;
 mod refresh;
 mod sealing;
+#[path = "../shared/backup.rs"]
+mod shared_backup;
 #[path = "../shared/refresh.rs"]
 mod shared_refresh;
 mod support;
