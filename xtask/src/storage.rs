@@ -64,6 +64,11 @@ impl Servers {
         })
     }
 
+    /// Returns the URL of the server.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
     /// Returns the environment that tells the tests where the servers are.
     pub(crate) fn variables(&self) -> [(&'static str, String); 4] {
         [
