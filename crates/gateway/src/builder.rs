@@ -374,6 +374,8 @@ impl Builder {
 
     fn server(&self, name: &str, upstream: Upstream) -> Result<Server> {
         let name = ServerName::parse(name)?;
+        // Refuses what cannot be shared so, whatever it is.
+        #[cfg_attr(not(feature = "process"), expect(unused_variables, reason = "for processes"))]
         let conversations = upstream.conversations(&name)?;
         #[cfg(feature = "process")]
         let mut child = None;

@@ -235,6 +235,10 @@ impl McpGateway {
     }
 
     /// Ends the child processes in order: within that time, else each step within the grace of its configuration.
+    #[cfg_attr(
+        not(feature = "process"),
+        expect(clippy::unused_async, reason = "there are no processes")
+    )]
     pub(crate) async fn stop_children(&self, within: Option<Duration>) {
         #[cfg(feature = "process")]
         self.services.children.stop(within).await;

@@ -5,9 +5,7 @@ mod error;
 mod export;
 mod import;
 mod key;
-mod rows;
 mod stream;
 
 pub use content::BackupSummary;
 pub use key::BackupKey;
-pub(crate) use rows::{BackupRows, Filling, ImportedRecord, RECORDS, SECRETS, Snapshot, TOOL_SETS, ToolSetRow};

@@ -8,12 +8,12 @@ use tokio::io::AsyncWrite;
 use zeroize::Zeroizing;
 
 use super::{
-    BackupKey, BackupSummary, Snapshot,
+    BackupKey, BackupSummary,
     content::{Entry, RecordEntry, VERSION, to_hex},
     error::BackupError,
     stream::SealedWriter,
 };
-use crate::SqlStore;
+use crate::{SqlStore, rows::Snapshot};
 
 /// The kinds of record, in the order in which they are written: what others name comes first.
 const KINDS: [RecordKind; 4] = [

@@ -6,12 +6,16 @@ use portolan_core::{CredentialKey, Error, Record, Result};
 use tokio::io::AsyncRead;
 
 use super::{
-    BackupKey, BackupSummary, Filling, ImportedRecord,
+    BackupKey, BackupSummary,
     content::{Entry, RecordEntry, VERSION, from_hex},
     error::BackupError,
     stream::SealedReader,
 };
-use crate::{SqlStore, credentials::identity};
+use crate::{
+    SqlStore,
+    credentials::identity,
+    rows::{Filling, ImportedRecord},
+};
 
 impl SqlStore {
     /// Reads what [`export`](Self::export) wrote into this store, all of it or nothing.

@@ -6,9 +6,11 @@ use sqlx::{Postgres, Transaction};
 
 use super::{Database, sealed, version};
 use crate::{
-    backup::{BackupRows, Filling, ImportedRecord, RECORDS, SECRETS, Snapshot, TOOL_SETS, ToolSetRow},
     error::Result,
-    rows::{RecordRow, SealAs, SealedRow, WrappedWith},
+    rows::{
+        BackupRows, Filling, ImportedRecord, RECORDS, RecordRow, SECRETS, SealAs, SealedRow, Snapshot, TOOL_SETS,
+        ToolSetRow, WrappedWith,
+    },
 };
 
 const BEGIN_SNAPSHOT: &str = include_str!("sql/begin_snapshot.sql");

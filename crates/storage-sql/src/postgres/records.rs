@@ -12,6 +12,8 @@ use crate::{
 
 /// Version, name, body and digest of the tools.
 type Row = (i64, String, String, Option<Vec<u8>>);
+/// The same, and the tools.
+type WholeRow = (i64, String, String, Option<Vec<u8>>, Option<String>);
 
 /// A page ends when its records have this many bytes.
 const PAGE_BYTES: i64 = 8 << 20;
@@ -73,10 +75,9 @@ impl Database {
     async fn get_whole(&self, kind: &str, name: &str) -> sqlx::Result<Option<(RecordRow, Option<String>)>> {
         let mut reading = self.read().await?;
         let query = self.query_as(&self.sql.record_get_whole).bind(kind).bind(name);
-        let row: Option<(i64, String, String, Option<Vec<u8>>, Option<String>)> =
-            query.fetch_optional(&mut *reading).await?;
+        let row: Option<WholeRow> = query.fetch_optional(&mut *reading).await?;
         reading.end().await?;
-        let read = |(number, name, body, tools, set)| Ok((record((number, name, body, tools))?, set));
+        let read = |(number, name, body, tools, set): WholeRow| Ok((record((number, name, body, tools))?, set));
         row.map(read).transpose()
     }
 

@@ -6,9 +6,11 @@ use sqlx::{Sqlite, Transaction};
 
 use super::{Database, keys::write_probe, next_number, records, secrets, sql, version};
 use crate::{
-    backup::{BackupRows, Filling, ImportedRecord, RECORDS, SECRETS, Snapshot, TOOL_SETS, ToolSetRow},
     error::Result,
-    rows::{RecordRow, SealAs, SealedRow, WrappedWith},
+    rows::{
+        BackupRows, Filling, ImportedRecord, RECORDS, RecordRow, SECRETS, SealAs, SealedRow, Snapshot, TOOL_SETS,
+        ToolSetRow, WrappedWith,
+    },
 };
 
 struct Reading<'a> {
