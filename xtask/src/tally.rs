@@ -7,6 +7,10 @@ const KNOWN_IGNORED: &[(&str, &str)] = &[
         "`sessions_do_not_leak` runs it, in a process of its own",
     ),
     (
+        "memory::measure_memory",
+        "`memory_is_bounded` runs it, in a process of its own",
+    ),
+    (
         "host_exit::host_program",
         "`killed_host_leaves_lingering_servers` runs it, and kills it",
     ),
