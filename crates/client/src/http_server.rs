@@ -1,10 +1,10 @@
 //! A server at a URL: headers, single requests, the handshake, the GET stream of a session.
 
+pub(crate) mod era_detection;
 pub(crate) mod get_stream;
 pub(crate) mod handshake;
 pub(crate) mod headers;
 pub(crate) mod open_session;
-pub(crate) mod probe;
 pub(crate) mod refresh;
 pub(crate) mod resumed_stream;
 pub(crate) mod sending;
@@ -26,7 +26,7 @@ use self::headers::Headers;
 use crate::{
     client::Client,
     config::{ClientConfig, ClientLimits, ClientTimeouts},
-    eras::EraCache,
+    era_cache::EraCache,
     http1::pool::ConnectionPool,
     server_info::ServerInfoCell,
 };

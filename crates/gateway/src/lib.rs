@@ -35,7 +35,6 @@
 //! None is enabled by default: `axum` (a router), `serve` (a listener), `process` (servers as child processes).
 
 mod body;
-mod broker;
 mod builder;
 #[cfg(feature = "process")]
 mod children;
@@ -66,6 +65,7 @@ mod seal;
 mod serve;
 mod server_requests;
 mod sessions;
+mod stored_credentials;
 mod subscriptions;
 mod task_ids;
 mod tasks;
@@ -74,12 +74,12 @@ mod tasks;
 pub use self::serve::{serve, serve_until};
 pub use self::{
     body::Body,
-    broker::StoredCredentials,
     builder::{Builder, Upstream},
     config::{GatewayConfig, GatewayLimits, Hosts, Timeouts},
     edge::{StaticTokens, digest},
     gateway::{GatewayParts, McpGateway},
     seal::TokenKeys,
+    stored_credentials::StoredCredentials,
 };
 
 /// Runs the examples of the README.

@@ -6,11 +6,11 @@ mod call_future;
 mod deferred_body;
 mod denial;
 mod guards;
-mod input_required;
-mod legacy_stream;
+mod legacy_client;
+mod modern_client;
 mod outcome;
 mod request;
-mod send;
+mod retry;
 
 use std::sync::Arc;
 

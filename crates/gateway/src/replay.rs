@@ -17,10 +17,10 @@
 //! support neither.
 
 mod body;
-mod buffer;
+mod event_buffer;
 mod event_id;
-mod store;
 mod stream;
+mod streams;
 
 #[cfg(test)]
 mod tests;
@@ -34,10 +34,10 @@ use portolan_core::{BoxError, Failure, FailureKind};
 use portolan_wire::{envelope::Request, era::ProtocolVersion, method::Method, sse};
 use tokio_util::task::TaskTracker;
 
-use self::{body::ReplayBody, buffer::Seek, stream::ReplayStream};
+use self::{body::ReplayBody, event_buffer::Seek, stream::ReplayStream};
 pub(crate) use self::{
     event_id::{EventId, EventIdPrefix, RequestRef, StreamId, StreamKind},
-    store::ReplayStore,
+    streams::ReplayStore,
 };
 use crate::{
     body::{Body, KeepAliveBody},

@@ -7,8 +7,8 @@
 mod active;
 mod calls;
 mod id;
+mod lookup;
 mod state;
-mod store;
 mod tasks;
 
 use std::{
@@ -26,8 +26,8 @@ use self::id::NONCE_LEN;
 pub(crate) use self::{
     calls::CallHandle,
     id::bind,
+    lookup::Sessions,
     state::State,
-    store::Sessions,
     tasks::{SessionTasks, TaskRecorder},
 };
 use crate::replay::StreamSession;

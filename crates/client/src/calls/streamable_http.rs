@@ -5,15 +5,15 @@ pub(crate) mod json;
 pub(crate) mod listening;
 pub(crate) mod pending_head;
 pub(crate) mod prepare;
-pub(crate) mod refused;
 pub(crate) mod resume;
+pub(crate) mod retry;
 
 use std::{pin::pin, sync::Arc};
 
 use http::{Response, StatusCode, header};
 use portolan_core::{Result, UpstreamCredential};
 
-use self::{listening::FirstEvent, prepare::SessionInUse, refused::Refused};
+use self::{listening::FirstEvent, prepare::SessionInUse, retry::Refused};
 use crate::{
     calls::{
         events::Events,
@@ -23,7 +23,7 @@ use crate::{
     },
     capabilities::ClientCapabilities,
     collect::{is_events, is_of_type},
-    eras::legacy_version,
+    era_cache::legacy_version,
     http_server::HttpServer,
     http1::body::ResponseBody,
     request::UpstreamRequest,

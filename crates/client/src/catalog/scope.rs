@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use portolan_core::UpstreamCredential;
 
 use super::Catalog;
-use crate::inject;
+use crate::credential_headers;
 
 /// The number of scopes per server. Beyond it, the least recently used one is dropped.
 const SCOPES: usize = 256;
@@ -35,7 +35,7 @@ impl Scope {
             Some(scope) if scope.is_empty() => None,
             Some(scope) => Some(Self::Named(scope.clone())),
             None if credential.headers.is_empty() => None,
-            None => Some(Self::Headers(inject::fingerprint(credential))),
+            None => Some(Self::Headers(credential_headers::fingerprint(credential))),
         }
     }
 }

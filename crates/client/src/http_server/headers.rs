@@ -103,7 +103,7 @@ impl HttpServer {
                 headers.append(name.clone(), value.clone());
             }
         }
-        crate::inject::credential(&mut headers, self.endpoint.token.as_ref(), credential);
+        crate::credential_headers::credential(&mut headers, self.endpoint.token.as_ref(), credential);
         headers
     }
 }

@@ -53,7 +53,7 @@ impl HttpServer {
                 None => drop(headers.remove(name)),
             }
         }
-        crate::inject::credential(headers, self.endpoint.token.as_ref(), next);
+        crate::credential_headers::credential(headers, self.endpoint.token.as_ref(), next);
     }
 }
 

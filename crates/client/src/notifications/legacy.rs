@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::{
     capabilities::ClientCapabilities,
-    eras::{SupportedEras, legacy_version},
+    era_cache::{SupportedEras, legacy_version},
     http_server::{
         HttpServer,
         get_stream::{GetStream, StreamEvent},

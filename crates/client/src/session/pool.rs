@@ -14,8 +14,8 @@ use tokio::time::Instant;
 
 use crate::{
     capabilities::ClientCapabilities,
+    credential_headers,
     http_server::{HttpServer, open_session::OpenSession},
-    inject,
     session::{SessionUse, UpstreamSession},
 };
 
@@ -37,7 +37,7 @@ enum CredentialKey {
 impl CredentialKey {
     fn of(credential: &UpstreamCredential) -> Self {
         match credential.version {
-            None if !credential.headers.is_empty() => Self::Headers(inject::fingerprint(credential)),
+            None if !credential.headers.is_empty() => Self::Headers(credential_headers::fingerprint(credential)),
             version => Self::Version(version),
         }
     }

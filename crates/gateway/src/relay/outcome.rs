@@ -8,7 +8,7 @@ use portolan_client::{JsonRelay, Reply};
 use portolan_core::Result;
 use portolan_wire::era::Era;
 
-use super::{Relay, guards::GuardRefusal, input_required, legacy_stream};
+use super::{Relay, guards::GuardRefusal, legacy_client, modern_client};
 use crate::{
     body::{Body, GeneratedBody},
     relay_request::RelayRequest,
@@ -45,7 +45,7 @@ impl Relay {
             (Era::Legacy, reply) => {
                 let relay = self.clone();
                 Outcome::Events(GeneratedBody::begin(|writer| {
-                    legacy_stream::generate(relay, request, reply, writer)
+                    legacy_client::generate(relay, request, reply, writer)
                 }))
             }
             (Era::Modern, Reply::InputRequired(input)) => {
@@ -57,7 +57,7 @@ impl Relay {
                     relay.tasks.poll(&request, task, None, false, &writer).await;
                 }))
             }
-            (Era::Modern, Reply::Events(events)) => input_required::stream(self, request, events.into()),
+            (Era::Modern, Reply::Events(events)) => modern_client::stream(self, request, events.into()),
         })
     }
 }

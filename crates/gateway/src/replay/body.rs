@@ -13,7 +13,7 @@ use portolan_wire::sse;
 use tokio::runtime::Handle;
 
 use super::{
-    buffer::{Read, StreamEnd},
+    event_buffer::{Read, StreamEnd},
     event_id::RequestRef,
     stream::{Next, ReplayStream, Turn},
 };

@@ -13,9 +13,9 @@ use http_body::Body as HttpBody;
 use portolan_wire::sse;
 
 use super::{
-    buffer::{Read, ReplayBuffer, Seek, StreamEnd},
+    event_buffer::{Read, ReplayBuffer, Seek, StreamEnd},
     event_id::{EventIdPrefix, RequestRef},
-    store::{Key, ReplayStore},
+    streams::{Key, ReplayStore},
 };
 use crate::body::Body;
 

@@ -12,10 +12,10 @@ use tokio_util::task::TaskTracker;
 
 use super::{
     body::ReplayBody,
-    buffer::Seek,
+    event_buffer::Seek,
     event_id::{EventIdPrefix, RequestRef, StreamId, StreamKind},
-    store::ReplayStore,
     stream::ReplayStream,
+    streams::ReplayStore,
 };
 use crate::{GatewayConfig, TokenKeys, body::Body, config::GatewayLimits, replicas::ReplicaLocation};
 

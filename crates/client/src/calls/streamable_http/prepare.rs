@@ -19,7 +19,7 @@ use crate::{
     conversation::Conversation,
     conversion,
     conversion::Conversion,
-    eras::legacy_version,
+    era_cache::legacy_version,
     http_server::{HttpServer, open_session::OpenSession},
     request::{Requester, UpstreamRequest},
     session::{SessionUse, UpstreamSession, exclusive::ExclusiveSession, pool::Taken},

@@ -13,7 +13,7 @@ use portolan_wire::{
     object::RawObject,
 };
 
-use crate::{client_meta::modern_meta, eras::SupportedEras, http_server::HttpServer};
+use crate::{client_meta::modern_meta, era_cache::SupportedEras, http_server::HttpServer};
 
 impl HttpServer {
     pub(crate) async fn eras(&self, credential: &UpstreamCredential) -> Result<Arc<SupportedEras>> {
