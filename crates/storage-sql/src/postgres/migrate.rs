@@ -33,8 +33,8 @@ const STEPS: &[Step] = &[
         sql: include_str!("migrations/0003_tool_sets.sql"),
     },
     Step {
-        number: 5,
-        sql: include_str!("migrations/0005_audit.sql"),
+        number: 4,
+        sql: include_str!("migrations/0004_audit.sql"),
     },
 ];
 
