@@ -19,6 +19,7 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod background;
 #[cfg(feature = "local")]
 mod builder;
 mod catalogue;

@@ -8,9 +8,7 @@ use portolan_core::{
 };
 use portolan_gateway::{GatewayParts, McpGateway, StoredCredentials, TokenKeys};
 
-use tokio::task::JoinHandle;
-
-use crate::Components;
+use crate::{Components, background::Background};
 
 /// An MCP platform: a registry of servers, installs of them, a runtime and gateways, in one value.
 ///
@@ -20,7 +18,7 @@ use crate::Components;
 pub struct Platform {
     orchestrator: Arc<Orchestrator>,
     pub(crate) gateway: McpGateway,
-    pub(crate) follower: Arc<Follower>,
+    pub(crate) background: Arc<Background>,
 }
 
 impl Platform {
@@ -76,7 +74,7 @@ impl Platform {
             tracing::warn!(what, %error, "cannot be taken up");
         }
         Ok(Self {
-            follower: Arc::new(Follower::start(orchestrator.clone())),
+            background: Arc::new(Background::start(&orchestrator)),
             orchestrator,
             gateway,
         })
@@ -121,27 +119,6 @@ impl Platform {
 
     pub(crate) fn clock(&self) -> &dyn Clock {
         &*self.orchestrator.parts().clock
-    }
-}
-
-/// The task that follows the registry. It ends with the last clone of the platform.
-#[derive(Debug)]
-pub(crate) struct Follower(JoinHandle<()>);
-
-impl Follower {
-    fn start(orchestrator: Arc<Orchestrator>) -> Self {
-        Self(tokio::spawn(async move { orchestrator.follow().await }))
-    }
-
-    /// Ends the task.
-    pub(crate) fn end(&self) {
-        self.0.abort();
-    }
-}
-
-impl Drop for Follower {
-    fn drop(&mut self) {
-        self.end();
     }
 }
 

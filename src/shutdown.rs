@@ -31,7 +31,7 @@ impl Platform {
     /// Ends it `within` that time, of which calls under way have `for_calls`.
     pub(crate) async fn end(&self, for_calls: Duration, within: Duration) -> Result<()> {
         let deadline = Instant::now() + within;
-        self.follower.end();
+        self.background.end();
         self.gateway_service().shutdown(for_calls).await;
         let left = deadline.saturating_duration_since(Instant::now());
         self.orchestrator().parts().runtime.shutdown(left).await

@@ -1,6 +1,8 @@
 //! Servers that are ensured and updated, and installs with answers.
 
-use portolan::{Error, Field, Owner, RegistryExt, ServerSpec, UpdateOutcome};
+use std::time::Duration;
+
+use portolan::{Error, Field, OrchestratorOptions, Owner, Platform, RegistryExt, ServerSpec, UpdateOutcome};
 
 use crate::support::{Place, stdio};
 
@@ -56,4 +58,27 @@ async fn answers_go_where_their_fields_say() {
         matches!(error, Error::Invalid { .. }) && !error.to_string().contains("s3cr3t"),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn deleted_server_comes_back_until_it_expires() {
+    let place = Place::new();
+    let platform = place.platform().await;
+    let server = platform.ensure(stdio("demo")).await.expect("a server");
+    let install = platform.install(&server, Owner::Org).await.expect("an install");
+    platform.delete_server(&server).await.expect("deleted");
+    assert!(platform.status().await.expect("status").is_empty());
+    platform.ensure(stdio("demo")).await.expect("left alone");
+    let restored = platform.restore_server(&server).await.expect("restored");
+    assert_eq!(restored.done, [install.name]);
+    platform.delete(&install.name).await.expect("deleted");
+    platform.shutdown(Duration::from_secs(5)).await.expect("an end");
+    drop(platform);
+
+    let options = OrchestratorOptions::default().with_retention(Duration::ZERO);
+    let builder = Platform::builder(place.database()).orchestrator_options(options);
+    let platform = builder.build().await.expect("a platform");
+    let gone = platform.restore(&install.name).await;
+    assert!(matches!(gone, Err(Error::NotFound { .. })), "{gone:?}");
+    platform.registry().server(&server).await.expect("was not deleted");
 }
