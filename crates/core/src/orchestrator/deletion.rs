@@ -199,36 +199,36 @@ impl Orchestrator {
         failed.map_or(Ok(removed), Err)
     }
 
-    /// Deletes the installs of deleted servers that an interrupted deletion or a late installation left, and removes what is
-    /// expired.
+    /// Deletes the installs of deleted servers that an interrupted deletion or a late installation left.
     pub(super) async fn finish_deletions(&self) -> Result<()> {
-        for server in self.parts.registry.servers().await? {
-            if server.value.deleted.is_none() {
+        let mut failed = None;
+        for install in self.view.installs() {
+            let install = &install.value;
+            let is_gone =
+                matches!(install.state, InstallState::Reserved | InstallState::Removing) || install.is_deleted();
+            let server = self.view.server(&install.server);
+            if is_gone || server.is_none_or(|server| server.deleted.is_none()) {
                 continue;
             }
-            let left = self.delete_server(&server.value.name).await?;
-            if let Some((_, error)) = left.failures.into_iter().next() {
-                return Err(error);
+            if let Err(error) = self.delete_as(&install.name, true).await {
+                failed = failed.or(Some(error));
             }
         }
-        self.remove_expired().await.map(drop)
+        failed.map_or(Ok(()), Err)
     }
 
-    /// Sets or clears the mark of a server, and returns the server.
-    async fn mark_server(&self, name: &ServerName, deleted: Option<Timestamp>) -> Result<ServerSpec> {
-        let mut marked = None;
+    /// Sets or clears the mark of a server.
+    async fn mark_server(&self, name: &ServerName, deleted: Option<Timestamp>) -> Result<()> {
         let key = Key::Server(name.clone());
         let marking = self.parts.registry.update(&key, |found: Option<ServerSpec>| {
             let mut server = found.ok_or_else(|| Error::not_found("server", name))?;
-            let same = server.deleted.is_some() == deleted.is_some();
-            if !same {
-                server.deleted = deleted;
+            if server.deleted.is_some() == deleted.is_some() {
+                return Ok(None);
             }
-            marked = Some(server.clone());
-            Ok((!same).then_some(server))
+            server.deleted = deleted;
+            Ok(Some(server))
         });
-        marking.await?;
-        marked.ok_or_else(|| Error::not_found("server", name))
+        marking.await.map(drop)
     }
 }
 

@@ -44,12 +44,18 @@ impl Orchestrator {
     pub async fn repair(&self) -> RepairReport {
         let mut report = RepairReport::default();
         match self.reload().await {
-            Ok(()) => self.repair_installs(&mut report).await,
+            Ok(()) => {
+                // Before anything is started that shall not be there.
+                if let Err(error) = self.finish_deletions().await {
+                    report.failures.push(("deletions".into(), error));
+                }
+                self.repair_installs(&mut report).await;
+            }
             Err(error) => report.failures.push(("reading the registry".into(), error)),
         }
         self.remove_orphans(&mut report).await;
-        if let Err(error) = self.finish_deletions().await {
-            report.failures.push(("deletions".into(), error));
+        if let Err(error) = self.remove_expired().await {
+            report.failures.push(("removing what is expired".into(), error));
         }
         if let Err(error) = self.publish_known().await {
             report.failures.push(("publishing".into(), error));
@@ -81,10 +87,10 @@ impl Orchestrator {
         }
     }
 
-    /// Returns `true` for an install that needs no repair: it has failed, or is ready and nothing is run for it.
+    /// Returns `true` for an install that needs no repair: it has failed, is deleted, or is ready and nothing is run for it.
     fn is_settled(&self, install: &Install) -> bool {
         match install.state {
-            InstallState::Failed { .. } => true,
+            InstallState::Failed { .. } | InstallState::Deleted { .. } => true,
             InstallState::Ready => {
                 let server = self.view.server(&install.server);
                 server.is_some_and(|server| !server.is_self_hosted())
@@ -104,14 +110,7 @@ impl Orchestrator {
                     .await
             }
             InstallState::Removing => self.remove(&install.name).await.map(|()| Repaired::Removed),
-            // A flow that was late may have started it after the deletion.
-            InstallState::Deleted { .. } => self
-                .parts
-                .runtime
-                .remove(&install.name)
-                .await
-                .map(|()| Repaired::Nothing),
-            InstallState::Failed { .. } => Ok(Repaired::Nothing),
+            InstallState::Failed { .. } | InstallState::Deleted { .. } => Ok(Repaired::Nothing),
             InstallState::Ready => {
                 let server = self.parts.registry.server(&install.server).await?.value;
                 if !server.is_self_hosted() {
@@ -147,11 +146,18 @@ impl Orchestrator {
     ///
     /// They are listed before the records are looked at: a record is there before anything else of its install, so what has
     /// none then will never have one. An install that is removed meanwhile is an orphan the next time, if it left anything.
+    ///
+    /// What runs for a deleted install is stopped: a flow that was late may have started it after the deletion.
     async fn remove_orphans(&self, report: &mut RepairReport) {
-        let orphans = match self.find_orphans().await {
-            Ok(orphans) => orphans,
+        let (orphans, deleted) = match self.find_orphans().await {
+            Ok(found) => found,
             Err(error) => return report.failures.push(("looking for orphans".into(), error)),
         };
+        for name in deleted {
+            if let Err(error) = self.parts.runtime.remove(&name).await {
+                report.failures.push((format!("deleted install {name}"), error));
+            }
+        }
         for name in orphans {
             let stopped = self.parts.runtime.remove(&name).await;
             let forgotten = self.remove_secrets(&name).await;
@@ -162,17 +168,34 @@ impl Orchestrator {
         }
     }
 
-    async fn find_orphans(&self) -> Result<BTreeSet<InstallName>> {
-        let mut there: BTreeSet<InstallName> = self.parts.runtime.list().await?.into_iter().collect();
+    /// Returns the names without a record, and the deleted installs for which something runs.
+    async fn find_orphans(&self) -> Result<(BTreeSet<InstallName>, Vec<InstallName>)> {
+        let running = self.parts.runtime.list().await?;
+        let mut there: BTreeSet<InstallName> = running.iter().copied().collect();
         there.extend(self.keys_under("install/").await?.iter().filter_map(install_of));
-        there.retain(|name| !self.view.has_install(name));
+        there.retain(|name| self.view.install(name).is_none());
         let mut orphans = BTreeSet::new();
         for name in there {
             if self.parts.registry.get(&Key::Install(name)).await?.is_none() {
                 orphans.insert(name);
             }
         }
-        Ok(orphans)
+        let mut deleted = Vec::new();
+        for name in running {
+            let is_known = self.view.install(&name).is_some_and(|install| install.is_deleted());
+            // As it is now: another process may have restored it.
+            if is_known
+                && self
+                    .parts
+                    .registry
+                    .install(&name)
+                    .await
+                    .is_ok_and(|now| now.value.is_deleted())
+            {
+                deleted.push(name);
+            }
+        }
+        Ok((orphans, deleted))
     }
 }
 

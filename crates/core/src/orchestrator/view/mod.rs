@@ -69,9 +69,9 @@ impl View {
         self.lock().servers.get(name).map(|held| held.value.clone())
     }
 
-    /// Returns `true` if the install is known.
-    pub(super) fn has_install(&self, name: &InstallName) -> bool {
-        self.lock().installs.contains_key(name)
+    /// Returns an install, if it is known.
+    pub(super) fn install(&self, name: &InstallName) -> Option<Arc<Install>> {
+        self.lock().installs.get(name).map(|held| held.value.clone())
     }
 
     /// Returns all known installs, sorted by name.
