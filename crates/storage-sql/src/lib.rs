@@ -64,6 +64,7 @@ mod credentials;
 mod envelope;
 mod error;
 mod feed;
+mod hex;
 mod key_file;
 mod keyring;
 mod messages;

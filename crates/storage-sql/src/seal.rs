@@ -18,6 +18,8 @@ use aws_lc_rs::{
 use portolan_core::{DataKey, Error, KeyId, KeyProvider, Result, Secret, WrappedKey};
 use zeroize::Zeroizing;
 
+use crate::hex;
+
 /// The purpose of the probe of a key that sealed directly.
 pub(crate) const PROBE: &str = "portolan probe v1";
 
@@ -121,7 +123,7 @@ impl SealingKeys {
             return Err(SealError::Format(*format));
         }
         let (id, nonce) = head.split_at_checked(ID_LEN).ok_or(SealError::Changed)?;
-        let key = self.with_id(id).ok_or_else(|| SealError::UnknownKey(hex(id)))?;
+        let key = self.with_id(id).ok_or_else(|| SealError::UnknownKey(hex::encode(id)))?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| SealError::Changed)?;
         let mut body = Zeroizing::new(body.to_vec());
         let len = key
@@ -149,7 +151,7 @@ impl SealingKey {
 #[async_trait]
 impl KeyProvider for SealingKeys {
     async fn current(&self) -> Result<KeyId> {
-        KeyId::parse(hex(&self.primary.id))
+        KeyId::parse(hex::encode(&self.primary.id))
     }
 
     async fn wrap(&self, data_key: &DataKey, context: &str) -> Result<WrappedKey> {
@@ -171,7 +173,7 @@ impl KeyProvider for SealingKeys {
         let refuse = |error: SealError| Error::invalid("wrapped key", error.to_string());
         let key = std::iter::once(&self.primary)
             .chain(&self.older)
-            .find(|key| hex(&key.id) == wrapped.key.as_str())
+            .find(|key| hex::encode(&key.id) == wrapped.key.as_str())
             .ok_or_else(|| refuse(SealError::UnknownKey(wrapped.key.to_string())))?;
         key.unwrap(&wrapped.bytes, context).map_err(refuse)
     }
@@ -202,9 +204,9 @@ fn wrapping(context: &str) -> String {
 impl fmt::Debug for SealingKeys {
     /// Shows the ids of the keys only.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let older: Vec<_> = self.older.iter().map(|key| hex(&key.id)).collect();
+        let older: Vec<_> = self.older.iter().map(|key| hex::encode(&key.id)).collect();
         f.debug_struct("SealingKeys")
-            .field("primary", &hex(&self.primary.id))
+            .field("primary", &hex::encode(&self.primary.id))
             .field("older", &older)
             .finish_non_exhaustive()
     }
@@ -260,10 +262,6 @@ pub(crate) enum OpenError {
 /// Fills `bytes` with random ones.
 pub(crate) fn fill_random(bytes: &mut [u8]) -> Result<()> {
     rand::fill(bytes).map_err(|_| Error::invalid("sealing keys", SealError::Random.to_string()))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -57,24 +57,10 @@ pub struct BackupSummary {
     pub secrets: u64,
 }
 
-pub(super) fn to_hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-pub(super) fn from_hex(digits: &str) -> Option<Vec<u8>> {
-    let pairs = digits.as_bytes().chunks(2);
-    pairs
-        .map(|pair| {
-            let [high, low] = *<&[u8; 2]>::try_from(pair).ok()?;
-            let [high, low] = [high, low].map(|digit| char::from(digit).to_digit(16));
-            u8::try_from(high? << 4 | low?).ok()
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hex;
 
     fn comes_back(entry: &Entry<'_>) {
         let text = serde_json::to_vec(entry).expect("JSON");
@@ -91,14 +77,14 @@ mod tests {
             exported: "2026-01-01T00:00:00Z".into(),
         });
         comes_back(&Entry::ToolSet {
-            digest: to_hex(&[0, 255]),
+            digest: hex::encode(&[0, 255]),
             tools: tools.clone(),
         });
         comes_back(&Entry::Record(Box::new(RecordEntry {
             kind: "server".into(),
             name: "a".into(),
             body: tools,
-            tools: Some(to_hex(&[7])),
+            tools: Some(hex::encode(&[7])),
         })));
         comes_back(&Entry::Secret {
             key: "a/b".into(),

@@ -9,11 +9,11 @@ use zeroize::Zeroizing;
 
 use super::{
     BackupKey, BackupSummary,
-    content::{Entry, RecordEntry, VERSION, to_hex},
+    content::{Entry, RecordEntry, VERSION},
     error::BackupError,
     stream::SealedWriter,
 };
-use crate::{SqlStore, rows::Snapshot};
+use crate::{SqlStore, hex, rows::Snapshot};
 
 /// The kinds of record, in the order in which they are written: what others name comes first.
 const KINDS: [RecordKind; 4] = [
@@ -100,7 +100,7 @@ impl<W: AsyncWrite + Send + Unpin> Export<'_, W> {
             after.clone_from(last);
             for (digest, body) in &page {
                 let tools = raw(body, "a list of tools")?;
-                let digest = to_hex(digest);
+                let digest = hex::encode(digest);
                 self.entry(&Entry::ToolSet { digest, tools }).await?;
                 self.summary.tool_sets += 1;
             }
@@ -118,7 +118,7 @@ impl<W: AsyncWrite + Send + Unpin> Export<'_, W> {
                     kind: kind.as_str().into(),
                     name: Cow::Borrowed(&row.name),
                     body: raw(&row.body, &row.name)?,
-                    tools: row.tools.as_deref().map(to_hex),
+                    tools: row.tools.as_deref().map(hex::encode),
                 };
                 self.entry(&Entry::Record(Box::new(record))).await?;
                 self.summary.records += 1;

@@ -7,13 +7,14 @@ use tokio::io::AsyncRead;
 
 use super::{
     BackupKey, BackupSummary,
-    content::{Entry, RecordEntry, VERSION, from_hex},
+    content::{Entry, RecordEntry, VERSION},
     error::BackupError,
     stream::SealedReader,
 };
 use crate::{
     SqlStore,
     credentials::identity,
+    hex,
     rows::{Filling, ImportedRecord},
 };
 
@@ -76,7 +77,7 @@ impl Import<'_> {
         match entry {
             Entry::Head { .. } => return Err(content("it has two heads")),
             Entry::ToolSet { digest, tools } => {
-                let digest = from_hex(&digest).ok_or_else(|| content("a digest of tools is none"))?;
+                let digest = hex::decode(&digest).ok_or_else(|| content("a digest of tools is none"))?;
                 if self.tool_sets.insert(digest.clone()) {
                     self.to.tool_set(&digest, tools.get()).await?;
                 }
@@ -97,7 +98,7 @@ impl Import<'_> {
             return Err(unread("it is another one".into()));
         }
         let tools = line.tools.as_deref().map(|digits| {
-            let digest = from_hex(digits).filter(|digest| self.tool_sets.contains(digest));
+            let digest = hex::decode(digits).filter(|digest| self.tool_sets.contains(digest));
             digest.ok_or_else(|| unread("its tools are missing".into()))
         });
         let tools = tools.transpose()?;

@@ -9,7 +9,7 @@ use aws_lc_rs::{
 use portolan_core::{Error, Result, Secret};
 use zeroize::Zeroizing;
 
-use crate::seal::fill_random;
+use crate::{hex, seal::fill_random};
 
 /// The key that seals a backup file: 32 bytes, kept apart from the file. Without it the file cannot be read.
 ///
@@ -46,29 +46,18 @@ impl BackupKey {
     /// [`Error::Invalid`] for anything else.
     pub fn parse(digits: &str) -> Result<Self> {
         let refuse = || Error::invalid("backup key", "is not 64 hexadecimal digits");
+        let bytes = Zeroizing::new(hex::decode(digits.trim()).ok_or_else(refuse)?);
         let mut key = Zeroizing::new([0; 32]);
-        let digits = digits.trim().as_bytes();
-        if digits.len() != 64 {
+        if bytes.len() != key.len() {
             return Err(refuse());
         }
-        for (byte, pair) in key.iter_mut().zip(digits.chunks_exact(2)) {
-            let value = pair
-                .iter()
-                .try_fold(0, |sum, &digit| Some(sum * 16 + char::from(digit).to_digit(16)?));
-            *byte = value.and_then(|value| u8::try_from(value).ok()).ok_or_else(refuse)?;
-        }
+        key.copy_from_slice(&bytes);
         Ok(Self(key))
     }
 
     /// Returns the key as 64 hexadecimal digits.
     pub fn to_hex(&self) -> Secret {
-        let mut digits = String::with_capacity(64);
-        for byte in self.0.iter() {
-            for digit in [byte >> 4, byte & 15] {
-                digits.push(char::from_digit(digit.into(), 16).unwrap_or('0'));
-            }
-        }
-        Secret::new(digits)
+        Secret::new(hex::encode(&*self.0))
     }
 
     /// Derives the key of one file from its salt, so that no two files share a key and a nonce.
