@@ -3,7 +3,7 @@
 use std::{fmt::Debug, sync::Arc};
 
 use async_trait::async_trait;
-use http::request::Parts;
+use http::{HeaderMap, header, request::Parts};
 
 use crate::{AuthError, Caller, Challenge, GatewayName};
 
@@ -71,4 +71,33 @@ pub trait Authenticator: Debug + Send + Sync {
     /// Returns the challenge that this authenticator adds to the `WWW-Authenticate` header of a refusal. The gateway adds
     /// the error with [`Challenge::for_error`].
     fn challenge(&self, gateway: &GatewayName) -> Option<Challenge>;
+}
+
+/// Returns the token of the header `Authorization: Bearer …` (RFC 6750 2.1); `None` without such a header, or with one of
+/// another scheme.
+///
+/// ```
+/// use http::{HeaderMap, HeaderValue, header};
+/// use portolan_core::bearer_token;
+///
+/// let headers = HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_static("bearer abc"))]);
+/// assert_eq!(bearer_token(&headers).expect("one header"), Some("abc"));
+/// ```
+///
+/// # Errors
+///
+/// [`AuthError::Invalid`] if the header is there more than once, or is not visible ASCII.
+pub fn bearer_token(headers: &HeaderMap) -> Result<Option<&str>, AuthError> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    if values.next().is_some() {
+        return Err(AuthError::Invalid);
+    }
+    let text = value.to_str().map_err(|_| AuthError::Invalid)?;
+    let Some((scheme, token)) = text.split_once(' ') else {
+        return Ok(None);
+    };
+    Ok(scheme.eq_ignore_ascii_case("bearer").then(|| token.trim()))
 }

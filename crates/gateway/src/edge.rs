@@ -4,7 +4,6 @@ mod auth;
 mod intake;
 mod origin;
 
-pub use self::auth::{StaticTokens, digest};
 pub(crate) use self::{
     auth::Authentication,
     intake::{accepts, check_id, check_types, names_session, read},

@@ -65,10 +65,11 @@ mod seal;
 mod serve;
 mod server_requests;
 mod sessions;
-mod stored_credentials;
 mod subscriptions;
 mod task_ids;
 mod tasks;
+
+pub use portolan_core::{StaticTokens, StoredCredentials, digest};
 
 #[cfg(feature = "serve")]
 pub use self::serve::{serve, serve_until};
@@ -76,10 +77,8 @@ pub use self::{
     body::Body,
     builder::{Builder, Upstream},
     config::{GatewayConfig, GatewayLimits, Hosts, Timeouts},
-    edge::{StaticTokens, digest},
     gateway::{GatewayParts, McpGateway},
     seal::TokenKeys,
-    stored_credentials::StoredCredentials,
 };
 
 /// Runs the examples of the README.

@@ -9,7 +9,7 @@ use crate::{AuthError, Authenticator, Caller, Challenge, GatewayName, Secret};
 
 /// An [`Authenticator`] for a fixed list of bearer tokens, for tests and examples.
 ///
-/// It keeps the tokens themselves. Hosts use `StaticTokens` of `portolan-gateway`, which keeps digests.
+/// It keeps the tokens themselves. Hosts use [`StaticTokens`](crate::StaticTokens), which keeps digests.
 #[derive(Clone, Default)]
 pub struct MemoryTokens(Vec<(Secret, Arc<Caller>)>);
 

@@ -1,13 +1,12 @@
-//! Authentication: the chain of authenticators, and static bearer tokens.
-
-mod tokens;
+//! Authentication: the chain of authenticators.
 
 use std::sync::Arc;
 
-use http::{HeaderMap, header, request::Parts};
-use portolan_core::{AuditSink, AuthError, AuthErrorKind, AuthFailed, Authenticator, Caller, Clock, GatewayName};
+use http::request::Parts;
+use portolan_core::{
+    AuditSink, AuthError, AuthErrorKind, AuthFailed, Authenticator, Caller, Clock, GatewayName, bearer_token,
+};
 
-pub use self::tokens::{StaticTokens, digest};
 use crate::{reply::Rejection, routing};
 
 /// Tries the authenticators in order.
@@ -84,7 +83,7 @@ impl Authentication {
         }
         // A token that no authenticator accepts is invalid. For a request without a token there is no error code (RFC
         // 6750 3.1).
-        let error = match bearer(&parts.headers) {
+        let error = match bearer_token(&parts.headers) {
             Ok(token) => token.map(|_| AuthError::Invalid),
             Err(error) => Some(error),
         };
@@ -123,20 +122,4 @@ impl Authentication {
         }
         self.audit.auth_failed(&event);
     }
-}
-
-/// Returns the token of the `Authorization: Bearer` header; an error if there are several such headers.
-fn bearer(headers: &HeaderMap) -> Result<Option<&str>, AuthError> {
-    let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    let Some(value) = values.next() else {
-        return Ok(None);
-    };
-    if values.next().is_some() {
-        return Err(AuthError::Invalid);
-    }
-    let text = value.to_str().map_err(|_| AuthError::Invalid)?;
-    let Some((scheme, token)) = text.split_once(' ') else {
-        return Ok(None);
-    };
-    Ok(scheme.eq_ignore_ascii_case("bearer").then(|| token.trim()))
 }

@@ -8,7 +8,8 @@ use std::{
 
 use async_trait::async_trait;
 use http::HeaderName;
-use portolan_core::{
+
+use crate::{
     Caller, CredentialBroker, CredentialContext, CredentialReader, Delivery, Error, Failure, FailureKind, Field,
     Install, InstallName, Result, Secret, ServerSpec, UpstreamCredential, Version,
 };
@@ -33,7 +34,7 @@ impl StoredCredentials {
     /// use std::sync::Arc;
     ///
     /// use portolan_core::memory::MemoryCredentials;
-    /// use portolan_gateway::StoredCredentials;
+    /// use portolan_core::StoredCredentials;
     ///
     /// let broker = StoredCredentials::new(Arc::new(MemoryCredentials::default()));
     /// # let _ = broker;

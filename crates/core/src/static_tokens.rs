@@ -1,25 +1,25 @@
 //! Static bearer tokens, hashed at rest.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+mod grants;
 
-use arc_swap::ArcSwap;
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use aws_lc_rs::{
     digest as hash,
     rand::{SecureRandom, SystemRandom},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use futures_util::{StreamExt, stream::BoxStream};
 use http::request::Parts;
 use jiff::Timestamp;
-use portolan_core::{
-    AuthError, Authenticator, Caller, Challenge, Change, Clock, Error, GatewayName, Key, Page, Record, RecordKind,
-    Registry, Result, Revision, Secret, Subject, SystemClock, TokenDigest, TokenGrant, UserId,
-};
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Semaphore;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::bearer;
+use self::grants::{Grants, KnownGrant};
+use crate::{
+    AuthError, Authenticator, Caller, Challenge, Clock, Error, GatewayName, Registry, Result, Secret, Subject,
+    SystemClock, TokenDigest, TokenGrant, UserId, bearer_token,
+};
 
 /// The prefix of tokens made by [`StaticTokens::mint`], so that leak scanners can recognise them.
 const PREFIX: &str = "ptl_";
@@ -29,11 +29,6 @@ const MAX_LEN: usize = 512;
 
 /// The maximum number of concurrent registry lookups.
 const MAX_LOOKUPS: usize = 8;
-
-/// Above this number of changes at once, all grants are read again.
-const MAX_SINGLE_CHANGES: usize = 8;
-
-type Changes = BoxStream<'static, Result<Change>>;
 
 /// An authenticator for bearer tokens that were issued by hand. Only their SHA-256 digests are stored.
 ///
@@ -52,30 +47,6 @@ pub struct StaticTokens {
     _following: Option<AbortOnDropHandle<()>>,
 }
 
-#[derive(Debug, Default)]
-struct Grants {
-    by_digest: ArcSwap<HashMap<TokenDigest, KnownGrant>>,
-    /// Held from reading the registry to updating the map. Otherwise an earlier read could overwrite a later one, and
-    /// a revoked token would stay valid.
-    update_lock: Mutex<()>,
-}
-
-/// A grant, with the caller that it authenticates.
-#[derive(Clone, Debug)]
-struct KnownGrant {
-    caller: Arc<Caller>,
-    expires: Option<Timestamp>,
-}
-
-impl From<TokenGrant> for KnownGrant {
-    fn from(grant: TokenGrant) -> Self {
-        Self {
-            caller: Arc::new(grant.caller()),
-            expires: grant.expires,
-        }
-    }
-}
-
 /// Returns the SHA-256 digest of a token, by which [`StaticTokens`] recognises it.
 pub fn digest(token: &str) -> TokenDigest {
     let hashed = hash::digest(&hash::SHA256, token.as_bytes());
@@ -88,7 +59,7 @@ impl StaticTokens {
     /// Creates an authenticator for a fixed list of users, each with the [`digest`] of its token.
     ///
     /// ```
-    /// use portolan_gateway::{StaticTokens, digest};
+    /// use portolan_core::{StaticTokens, digest};
     ///
     /// let tokens = StaticTokens::from_users([("alice", digest("a long random token"))])?;
     /// # Ok::<(), portolan_core::Error>(())
@@ -112,7 +83,7 @@ impl StaticTokens {
     /// use std::sync::Arc;
     ///
     /// use portolan_core::{Clock, Subject, SystemClock, TokenGrant, UserId};
-    /// use portolan_gateway::{StaticTokens, digest};
+    /// use portolan_core::{StaticTokens, digest};
     ///
     /// let alice = Subject::User(UserId::parse("alice")?);
     /// let grant = TokenGrant::new(digest("a long random token"), alice, SystemClock.now());
@@ -121,16 +92,8 @@ impl StaticTokens {
     /// # Ok::<(), portolan_core::Error>(())
     /// ```
     pub fn from_grants(grants: impl IntoIterator<Item = TokenGrant>, clock: Arc<dyn Clock>) -> Self {
-        let by_digest = grants
-            .into_iter()
-            .map(|grant| (grant.digest.clone(), grant.into()))
-            .collect();
-        let grants = Grants {
-            by_digest: ArcSwap::from_pointee(by_digest),
-            update_lock: Mutex::default(),
-        };
         Self {
-            grants: grants.into(),
+            grants: Arc::new(Grants::new(grants)),
             clock,
             registry: None,
             lookups: Semaphore::new(MAX_LOOKUPS),
@@ -145,7 +108,7 @@ impl StaticTokens {
     /// use std::sync::Arc;
     ///
     /// use portolan_core::{SystemClock, memory::MemoryRegistry};
-    /// use portolan_gateway::StaticTokens;
+    /// use portolan_core::StaticTokens;
     ///
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(async {
     /// let tokens = StaticTokens::follow(Arc::new(MemoryRegistry::default()), Arc::new(SystemClock)).await?;
@@ -159,10 +122,8 @@ impl StaticTokens {
     /// Returns the error of the registry if its grants cannot be read.
     pub async fn follow(registry: Arc<dyn Registry>, clock: Arc<dyn Clock>) -> Result<Self> {
         let grants = Arc::new(Grants::default());
-        // The feed is opened before the list is read, so that no change in between is missed.
-        let changes = registry.changes(Revision::default());
-        grants.load(&*registry).await?;
-        let following = tokio::spawn(follow(grants.clone(), registry.clone(), changes));
+        let read = grants.load(&*registry).await?;
+        let following = tokio::spawn(grants::follow(grants.clone(), registry.clone(), read));
         Ok(Self {
             grants,
             clock,
@@ -175,7 +136,7 @@ impl StaticTokens {
     /// Creates a token of 256 random bits with the prefix `ptl_`, and the digest to store.
     ///
     /// ```
-    /// use portolan_gateway::StaticTokens;
+    /// use portolan_core::StaticTokens;
     ///
     /// let (token, digest) = StaticTokens::mint()?;
     /// assert!(token.reveal().starts_with("ptl_"));
@@ -204,7 +165,7 @@ impl StaticTokens {
             return if is_ours { Err(AuthError::Invalid) } else { Ok(None) };
         }
         let digest = digest(token);
-        let known = self.grants.by_digest.load().get(&digest).cloned();
+        let known = self.grants.get(&digest);
         let grant = match known {
             Some(grant) => grant,
             None if is_ours => self.look_up(&digest).await?,
@@ -226,19 +187,14 @@ impl StaticTokens {
             .reload(&**registry, digest)
             .await
             .map_err(AuthError::Unavailable)?;
-        self.grants
-            .by_digest
-            .load()
-            .get(digest)
-            .cloned()
-            .ok_or(AuthError::Invalid)
+        self.grants.get(digest).ok_or(AuthError::Invalid)
     }
 }
 
 #[async_trait]
 impl Authenticator for StaticTokens {
     async fn authenticate(&self, _: &GatewayName, request: &Parts) -> Result<Option<Arc<Caller>>, AuthError> {
-        match bearer(&request.headers)? {
+        match bearer_token(&request.headers)? {
             None => Ok(None),
             Some(token) => self.check(token, self.clock.now()).await,
         }
@@ -246,77 +202,5 @@ impl Authenticator for StaticTokens {
 
     fn challenge(&self, gateway: &GatewayName) -> Option<Challenge> {
         Some(Challenge::bearer().with_realm(gateway.as_str()))
-    }
-}
-
-impl Grants {
-    async fn load(&self, registry: &dyn Registry) -> Result<()> {
-        let _update = self.update_lock.lock().await;
-        let mut all = HashMap::new();
-        let mut page = Page::first();
-        loop {
-            let records = registry.list(RecordKind::Token, page).await?;
-            let Some(last) = records.last() else { break };
-            page = Page::after(last.value.key());
-            all.extend(records.into_iter().filter_map(|record| match record.value {
-                Record::Token(grant) => Some((grant.digest.clone(), grant.into())),
-                _ => None,
-            }));
-        }
-        self.by_digest.store(Arc::new(all));
-        Ok(())
-    }
-
-    /// Applies changes: one by one if they are few, otherwise by reading all grants.
-    async fn apply(&self, registry: &dyn Registry, changes: Vec<Result<Change>>) -> Result<()> {
-        let mut digests = Vec::new();
-        for change in changes {
-            if let Key::Token(digest) = change?.key {
-                digests.push(digest);
-            }
-        }
-        if digests.len() > MAX_SINGLE_CHANGES {
-            return self.load(registry).await;
-        }
-        for digest in &digests {
-            self.reload(registry, digest).await?;
-        }
-        Ok(())
-    }
-
-    async fn reload(&self, registry: &dyn Registry, digest: &TokenDigest) -> Result<()> {
-        let _update = self.update_lock.lock().await;
-        let found = registry.get(&Key::Token(digest.clone())).await?;
-        if found.is_none() && !self.by_digest.load().contains_key(digest) {
-            return Ok(());
-        }
-        let mut all = HashMap::clone(&self.by_digest.load());
-        match found.map(|found| found.value) {
-            Some(Record::Token(grant)) => all.insert(digest.clone(), grant.into()),
-            _ => all.remove(digest),
-        };
-        self.by_digest.store(Arc::new(all));
-        Ok(())
-    }
-}
-
-/// Keeps `grants` up to date with the registry. After an error everything is read again.
-async fn follow(grants: Arc<Grants>, registry: Arc<dyn Registry>, changes: Changes) {
-    let mut changes = changes.ready_chunks(MAX_SINGLE_CHANGES + 1);
-    loop {
-        while let Some(chunk) = changes.next().await {
-            if let Err(error) = grants.apply(&*registry, chunk).await {
-                tracing::warn!(%error, "the registry's change feed failed; all tokens are read again");
-                break;
-            }
-        }
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        // From the beginning: the feed may no longer have the old position.
-        changes = registry
-            .changes(Revision::default())
-            .ready_chunks(MAX_SINGLE_CHANGES + 1);
-        if let Err(error) = grants.load(&*registry).await {
-            tracing::warn!(%error, "tokens cannot be read from the registry; retrying");
-        }
     }
 }
