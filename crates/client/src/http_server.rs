@@ -1,5 +1,6 @@
 //! A server at a URL: headers, single requests, the handshake, the GET stream of a session.
 
+pub(crate) mod forgotten;
 pub(crate) mod get_stream;
 pub(crate) mod handshake;
 pub(crate) mod headers;

@@ -13,7 +13,7 @@ use std::{pin::pin, sync::Arc};
 use http::{Response, StatusCode, header};
 use portolan_core::{Result, UpstreamCredential};
 
-use self::{listening::FirstEvent, prepare::SessionInUse, refused::Refused};
+use self::{listening::FirstEvent, refused::Refused};
 use crate::{
     calls::{
         events::Events,
@@ -97,37 +97,21 @@ impl HttpUpstream {
                 Ok(sent) => sent?,
                 Err(over) => return over_before_answer(in_flight.give_up(over)),
             };
-            if !reopened && self.has_forgotten(&response, session.as_ref()) {
-                in_flight.cancel_on_drop.answered();
-                reopened = true;
-                timeout = in_flight.timeout;
-                continue;
-            }
             if response.status() == StatusCode::OK {
                 return self.reply(response, in_flight).await;
             }
-            let refused = Box::pin(self.refused(response, &mut in_flight)).await?;
+            let session = session.as_ref().filter(|_| !reopened);
+            let refused = Box::pin(self.refused(request, response, &mut in_flight, session)).await?;
             timeout = in_flight.timeout;
             match refused {
+                // Nor has a server that knows no such session (2025-11-25, basic/transports, session management 4).
+                Refused::Forgotten => reopened = true,
                 // The server has not processed the call, so it may be sent again, once, in the other version.
                 Refused::OtherVersion(_) if !asked_anew => asked_anew = true,
                 Refused::OtherVersion(reply) | Refused::Otherwise(reply) => return Ok(reply),
                 Refused::HeaderMismatch(message) => return Ok(Reply::HeaderMismatch(message)),
                 Refused::Cancelled => return over_before_answer(WaitError::Cancelled),
             }
-        }
-    }
-
-    /// Returns `true` if the server has forgotten the session of a call, so that it has not processed it: the call may be
-    /// sent again, once, in another session (2025-11-25, basic/transports, session management 4).
-    fn has_forgotten(&self, response: &Response<ResponseBody>, session: Option<&SessionInUse>) -> bool {
-        match session {
-            Some((session, open)) if response.status() == StatusCode::NOT_FOUND && open.id.is_some() => {
-                session.expire(open);
-                self.http.note_forgotten();
-                true
-            }
-            _ => false,
         }
     }
 

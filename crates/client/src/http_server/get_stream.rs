@@ -53,9 +53,12 @@ pub enum StreamEvent {
 }
 
 type Asking = Pin<Box<dyn Future<Output = Result<Response<ResponseBody>>> + Send>>;
+type Checking = Pin<Box<dyn Future<Output = bool> + Send>>;
 
 enum Stage {
     Asking(Asking),
+    /// The server has refused the stream as it would refuse an unknown session.
+    Checking(Checking),
     Reading(Box<ResponseBody>, Box<Decoder>, tokio::time::Instant),
     Waiting(Pin<Box<Sleep>>),
     FollowEnd,
@@ -135,6 +138,15 @@ impl GetStream {
                         return heard;
                     }
                 }
+                Stage::Checking(checking) => {
+                    let refused = checking.as_mut().await;
+                    self.stage = Stage::FollowEnd;
+                    return if refused {
+                        StreamEvent::Expired
+                    } else {
+                        StreamEvent::Unsupported
+                    };
+                }
                 Stage::Reading(..) => {
                     if let Some(message) = self.read().await {
                         return StreamEvent::Message(message);
@@ -190,6 +202,13 @@ impl GetStream {
             // The server no longer has the stream to resume: the next one is new.
             StatusCode::BAD_REQUEST if self.last_id.take().is_some() => {
                 self.wait();
+                None
+            }
+            // Some servers refuse a session with it that they do not know.
+            StatusCode::BAD_REQUEST | StatusCode::GONE if self.open.id.is_some() => {
+                let (http, open, credential) = (self.http.clone(), self.open.clone(), self.credential.clone());
+                let checking = async move { http.refuses_session(&open, &credential).await };
+                self.stage = Stage::Checking(Box::pin(checking));
                 None
             }
             StatusCode::NOT_IMPLEMENTED => self.unsupported(),

@@ -38,4 +38,5 @@ mod stdio;
 mod support;
 mod tasks;
 mod upstream_faults;
+mod upstream_restarts;
 mod upstream_sessions;

@@ -12,10 +12,16 @@ use portolan_wire::{
 };
 
 use crate::{
-    calls::{in_flight::InFlightCall, reply::Reply, streamable_http::HttpUpstream, timeout::WaitError},
+    calls::{
+        in_flight::InFlightCall,
+        reply::Reply,
+        streamable_http::{HttpUpstream, prepare::SessionInUse},
+        timeout::WaitError,
+    },
     collect,
     conversion::Converted,
     http1::body::ResponseBody,
+    request::UpstreamRequest,
 };
 
 /// The number of bytes that are read of an error body.
@@ -27,6 +33,8 @@ pub(crate) enum Refused {
     OtherVersion(Reply),
     /// The headers lack what the server requires (-32020).
     HeaderMismatch(Bytes),
+    /// The server has forgotten the session, and has not executed the call.
+    Forgotten,
     /// Any other response.
     Otherwise(Reply),
     /// The client has cancelled.
@@ -34,11 +42,13 @@ pub(crate) enum Refused {
 }
 
 impl HttpUpstream {
-    /// Reads a response with a status other than 200.
+    /// Reads a response with a status other than 200. `session` is the session of the call, if another one may be opened.
     pub(crate) async fn refused(
         &self,
+        request: &UpstreamRequest<'_>,
         response: Response<ResponseBody>,
         in_flight: &mut InFlightCall,
+        session: Option<&SessionInUse>,
     ) -> Result<Refused> {
         in_flight.cancel_on_drop.answered();
         let (head, body) = response.into_parts();
@@ -50,6 +60,20 @@ impl HttpUpstream {
         let status = head.status;
         if status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN {
             return Err(self.http.unwelcome(status));
+        }
+        if let Some((session, open)) = session {
+            let sent = &in_flight.conversion.sent;
+            let asking = self.http.has_forgotten(open, request.credential, sent, (status, &text));
+            match in_flight.timeout.wait(pin!(asking)).await {
+                Ok(true) => {
+                    session.expire(open);
+                    self.http.note_forgotten();
+                    return Ok(Refused::Forgotten);
+                }
+                Ok(false) => {}
+                Err(WaitError::Timeout(error)) => return Err(error),
+                Err(WaitError::Cancelled) => return Ok(Refused::Cancelled),
+            }
         }
         if status.is_client_error()
             && let Ok(envelope::Incoming::One(envelope::Message::Response(response))) =
