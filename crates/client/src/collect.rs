@@ -69,7 +69,7 @@ where
             decoder.push(data);
         }
         while let Some(event) = decoder.next_event().map_err(|_| CollectError::TooLarge)? {
-            if outcome(&event.data).is_some() {
+            if event.is_message() && outcome(&event.data).is_some() {
                 return Ok(Some(event.data));
             }
         }

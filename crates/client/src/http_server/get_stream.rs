@@ -238,12 +238,14 @@ impl GetStream {
         loop {
             let next = decoder.next_event();
             if let Ok(Some(event)) = next {
-                if let Some(id) = event.id {
-                    self.last_id = HeaderValue::try_from(&*id).ok().filter(|_| !id.is_empty());
+                if let Some(id) = &event.id {
+                    self.last_id = HeaderValue::try_from(&**id).ok().filter(|_| !id.is_empty());
                 }
                 self.retry = event.retry.map(Duration::from_millis).or(self.retry);
                 let limits = envelope::ParseLimits { depth: 1024, batch: 1 };
-                if let Ok(Incoming::One(message)) = envelope::parse(&event.data, &limits) {
+                if event.is_message()
+                    && let Ok(Incoming::One(message)) = envelope::parse(&event.data, &limits)
+                {
                     return Some(message);
                 }
                 continue;

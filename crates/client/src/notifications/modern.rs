@@ -249,7 +249,9 @@ impl Listen {
         loop {
             if let Some(event) = self.decoder.next_event().ok()? {
                 let limits = envelope::ParseLimits { depth: 1024, batch: 1 };
-                if let Ok(Incoming::One(message)) = envelope::parse(&event.data, &limits) {
+                if event.is_message()
+                    && let Ok(Incoming::One(message)) = envelope::parse(&event.data, &limits)
+                {
                     return Some(message);
                 }
                 continue;

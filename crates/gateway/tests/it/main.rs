@@ -40,3 +40,4 @@ mod tasks;
 mod upstream_faults;
 mod upstream_restarts;
 mod upstream_sessions;
+mod upstream_streams;

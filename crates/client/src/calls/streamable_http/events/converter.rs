@@ -33,6 +33,8 @@ pub(crate) struct EventStreamConverter {
     conversion: Conversion,
     splitter: LineSplitter,
     data: Option<Bytes>,
+    /// `true` if the event that is being read has a name of its own: then it is no message.
+    named: bool,
     long: LongLine,
     out: VecDeque<Output>,
     replies: Vec<Bytes>,
@@ -88,6 +90,7 @@ impl EventStreamConverter {
             conversion,
             splitter: LineSplitter::default(),
             data: None,
+            named: false,
             long: LongLine::None,
             out: VecDeque::new(),
             replies: Vec::new(),
@@ -156,6 +159,7 @@ impl EventStreamConverter {
     pub(crate) fn begin_again(&mut self, from: Bytes) {
         self.splitter = LineSplitter::default();
         self.data = None;
+        self.named = false;
         self.long = LongLine::None;
         self.next_event = None;
         self.event = Some(from);
@@ -268,6 +272,9 @@ impl EventStreamConverter {
         let Some(data) = data_of(line) else {
             return self.field(line);
         };
+        if self.named {
+            return;
+        }
         self.data = Some(match self.data.take() {
             None => data,
             Some(first) => {
@@ -285,6 +292,9 @@ impl EventStreamConverter {
 
     /// Reads a line other than data. Modern streams cannot be resumed.
     fn field(&mut self, line: &Bytes) {
+        if let Some(name) = value_of(line, b"event:") {
+            self.named = !name.is_empty() && name != "message";
+        }
         if self.conversion.upstream == Era::Modern {
             return;
         }
@@ -297,7 +307,7 @@ impl EventStreamConverter {
     }
 
     fn begin_long(&mut self, start: &Bytes) {
-        let Some(data) = data_of(start) else {
+        let Some(data) = data_of(start).filter(|_| !self.named) else {
             self.long = LongLine::Ignored;
             return;
         };
@@ -364,7 +374,8 @@ impl EventStreamConverter {
             let fits = !id.is_empty() && id.len() <= MAX_EVENT_ID && std::str::from_utf8(&id).is_ok();
             self.event = fits.then(|| Bytes::copy_from_slice(&id));
         }
-        let Some(data) = self.data.take().filter(|data| !data.is_empty()) else {
+        let named = std::mem::take(&mut self.named);
+        let Some(data) = self.data.take().filter(|data| !named && !data.is_empty()) else {
             return;
         };
         match envelope::parse(&data, &envelope::ParseLimits { depth: 1024, batch: 1 }) {

@@ -110,6 +110,14 @@ impl NotifyingServer {
         streams.any(|stream| stream.events.send(message))
     }
 
+    /// Sends this text on all streams.
+    pub(crate) fn send_raw(&self, text: &str) {
+        self.state()
+            .streams
+            .iter()
+            .for_each(|stream| assert!(stream.events.send_raw(text)));
+    }
+
     pub(crate) fn resource_updated(&self, uri: &str) -> usize {
         self.notify("notifications/resources/updated", json!({"uri": uri}))
     }

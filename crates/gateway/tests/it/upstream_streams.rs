@@ -1,0 +1,87 @@
+//! What else servers send on their event streams.
+
+use serde_json::json;
+
+use crate::support::{
+    client::ClientVersion,
+    gateway::TestGateway,
+    servers::{Reply, Request, ScriptedServer, common, notifying::NotifyingServer, scripted},
+};
+
+/// Events that are no messages, before and after which messages come.
+const NO_MESSAGES: [&str; 6] = [
+    "event: ping\ndata: ping\n\n",
+    "event:ping\ndata:\ndata: 2026-11-29 10:00:00\n\n",
+    "data: ping\nevent: ping\n\n",
+    "event: heartbeat\ndata: {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}\n\n",
+    "event: endpoint\nid: 1\ndata: /messages?session=1\n\n",
+    "event: ping\r\ndata: {\r\n\r\n",
+];
+
+/// A server of which each response is an event stream with something before and after it.
+async fn streaming(is_modern: bool, around: String) -> ScriptedServer {
+    scripted(
+        move |request| match (whole(is_modern, request), request.verb.as_str()) {
+            (_, "GET") => Reply::status(405),
+            (Reply::Whole { status: 200, body, .. }, _) => {
+                let stream = format!("{around}event: message\ndata: {body}\n\n{around}");
+                Reply::new(200, "text/event-stream", stream)
+            }
+            (reply, _) => reply,
+        },
+    )
+    .await
+}
+
+fn whole(is_modern: bool, request: &Request) -> Reply {
+    let hints = r#""resultType":"complete","ttlMs":0,"cacheScope":"private""#;
+    common(is_modern, request).unwrap_or_else(|| match request.method() {
+        "tools/call" => {
+            let text = request.argument("text");
+            let result = format!(r#"{{"resultType":"complete","content":[{{"type":"text","text":{text}}}]}}"#);
+            Reply::result(request, result)
+        }
+        "prompts/list" => Reply::result(request, format!(r#"{{"prompts":[{{"name":"p"}}],{hints}}}"#)),
+        _ => Reply::error(request, -32601, "none").with_status(404),
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn named_events_are_no_messages() {
+    for is_modern in [false, true] {
+        for around in NO_MESSAGES {
+            let upstream = streaming(is_modern, around.to_owned()).await;
+            let gateway = TestGateway::with_server(upstream.url()).await;
+            for version in ClientVersion::ALL {
+                let client = gateway.connect(version).await;
+                assert_eq!(client.tools().await, ["up__t"], "{is_modern} {version:?} {around:?}");
+                // The second is too large to be converted as a whole.
+                for text in ["small".to_owned(), "large ".repeat(50_000)] {
+                    let said = client.text("up__t", json!({ "text": text })).await;
+                    assert!(said == text, "{is_modern} {version:?} {around:?}");
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn named_events_pass_notifications_by() {
+    for is_modern in [false, true] {
+        for version in ClientVersion::EACH_ERA {
+            let upstream = NotifyingServer::start(is_modern).await;
+            let gateway = TestGateway::with_server(upstream.url()).await;
+            let client = gateway.connect(version).await;
+            let mut events = match version.is_modern() {
+                true => client.listen("1", r#""toolsListChanged":true"#).await.0,
+                false => client.stream().await,
+            };
+            upstream.wait_for_stream().await;
+            for event in NO_MESSAGES {
+                upstream.send_raw(event);
+            }
+            upstream.tools_changed();
+            assert_eq!(events.json().await["method"], "notifications/tools/list_changed");
+        }
+    }
+}
