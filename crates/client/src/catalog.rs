@@ -4,6 +4,7 @@
 //! credentials of one scope see the same lists.
 
 pub(crate) mod cached;
+mod channel_watch;
 pub(crate) mod digests;
 pub(crate) mod fetch;
 pub(crate) mod limits;
@@ -19,7 +20,7 @@ use portolan_core::{Result, ServerSnapshot, ServerSpec, Tool, UpstreamCredential
 use portolan_wire::method::Method;
 use serde_json::value::RawValue;
 
-use self::{cached::CachedList, digests::DefinitionDigests, scope::Catalogs};
+use self::{cached::CachedList, channel_watch::ChannelWatch, digests::DefinitionDigests, scope::Catalogs};
 pub use self::{
     cached::{CacheHints, ListSnapshot},
     prompts::{Prompt, Prompts},
@@ -47,6 +48,7 @@ pub(crate) struct Catalog {
 pub(crate) struct ServerLists {
     connection: Arc<ServerConnection>,
     catalogs: Catalogs,
+    channel: ChannelWatch,
     /// Told of lists that have changed without the server saying so.
     sink: Arc<dyn NotificationSink>,
 }
@@ -109,6 +111,7 @@ impl ServerLists {
         Self {
             connection,
             catalogs: Catalogs::new(),
+            channel: ChannelWatch::default(),
             sink,
         }
     }
@@ -142,6 +145,7 @@ impl ServerLists {
         self: &Arc<Self>,
         credential: &Arc<UpstreamCredential>,
     ) -> Result<Arc<ListSnapshot<L>>> {
+        self.look_at_channel().await;
         let catalog = self.catalogs.of(credential);
         let cached = cached::<L>(&catalog);
         let Some(listed) = cached.listed.load_full() else {
@@ -162,6 +166,7 @@ impl ServerLists {
         credential: &Arc<UpstreamCredential>,
         age: Duration,
     ) -> Result<Arc<ListSnapshot<L>>> {
+        self.look_at_channel().await;
         let catalog = self.catalogs.of(credential);
         let cached = cached::<L>(&catalog);
         match cached.listed.load_full() {
@@ -234,6 +239,16 @@ impl ServerLists {
                 catalog.resources.mark_stale();
                 catalog.templates.mark_stale();
             }
+        });
+    }
+
+    /// Marks all lists as stale that may have changed without an announcement.
+    pub(crate) fn doubt(&self) {
+        self.catalogs.for_each(|catalog| {
+            catalog.tools.doubt();
+            catalog.prompts.doubt();
+            catalog.resources.doubt();
+            catalog.templates.doubt();
         });
     }
 

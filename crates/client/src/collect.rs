@@ -5,9 +5,12 @@ use http::{HeaderMap, header};
 use http_body::Body;
 use http_body_util::BodyExt;
 use portolan_wire::{
-    envelope::{self, Incoming, Message, Outcome},
+    envelope::{self, Incoming, Message, Notification, Outcome},
     sse,
 };
+
+/// The limits of a server's messages.
+const LIMITS: envelope::ParseLimits = envelope::ParseLimits { depth: 1024, batch: 1 };
 
 /// The reason why a body could not be collected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -62,6 +65,18 @@ pub async fn last_response<B>(body: B, limit: usize) -> Result<Option<Bytes>, Co
 where
     B: Body<Data = Bytes>,
 {
+    response_in_events(body, limit, |_| {}).await
+}
+
+/// As [`last_response`]. `other` takes the notifications before the response.
+async fn response_in_events<B>(
+    body: B,
+    limit: usize,
+    mut other: impl FnMut(Notification),
+) -> Result<Option<Bytes>, CollectError>
+where
+    B: Body<Data = Bytes>,
+{
     let mut body = std::pin::pin!(body);
     let mut decoder = sse::Decoder::new(limit);
     while let Some(frame) = body.frame().await {
@@ -69,28 +84,38 @@ where
             decoder.push(data);
         }
         while let Some(event) = decoder.next_event().map_err(|_| CollectError::TooLarge)? {
-            if event.is_message() && outcome(&event.data).is_some() {
-                return Ok(Some(event.data));
+            if !event.is_message() {
+                continue;
+            }
+            match envelope::parse(&event.data, &LIMITS) {
+                Ok(Incoming::One(Message::Response(_))) => return Ok(Some(event.data)),
+                Ok(Incoming::One(Message::Notification(notification))) => other(notification),
+                _ => {}
             }
         }
     }
     Ok(None)
 }
 
-/// Returns the one response to a small request, of a JSON body or an event stream.
-pub(crate) async fn message<B>(headers: &HeaderMap, body: B, limit: usize) -> Option<Bytes>
+/// Returns the one response to a small request, of a JSON body or an event stream. `other` takes the notifications before it.
+pub(crate) async fn message<B>(
+    headers: &HeaderMap,
+    body: B,
+    limit: usize,
+    other: impl FnMut(Notification),
+) -> Option<Bytes>
 where
     B: Body<Data = Bytes>,
 {
     if !is_events(headers) {
         return self::body(body, limit).await.ok();
     }
-    last_response(body, limit).await.ok().flatten()
+    response_in_events(body, limit, other).await.ok().flatten()
 }
 
 /// Returns the outcome of a JSON-RPC response.
 pub(crate) fn outcome(text: &Bytes) -> Option<Outcome> {
-    match envelope::parse(text, &envelope::ParseLimits { depth: 1024, batch: 1 }) {
+    match envelope::parse(text, &LIMITS) {
         Ok(Incoming::One(Message::Response(response))) => Some(response.outcome),
         _ => None,
     }

@@ -30,6 +30,7 @@ use crate::{
     eras::EraCache,
     http1::pool::ConnectionPool,
     server_info::ServerInfoCell,
+    server_notifications::ChangeSinkCell,
 };
 
 /// A server at a URL. A [`SessionStreamReader`](crate::SessionStreamReader) gets one.
@@ -44,6 +45,8 @@ pub struct HttpServer {
     client: Client,
     /// The information of the server about itself, shared with its [`UpstreamServer`](crate::UpstreamServer).
     info: Arc<ServerInfoCell>,
+    /// What takes the changes that the server announces on the streams of requests.
+    changes: Arc<ChangeSinkCell>,
     pub(crate) eras: EraCache,
     next_id: AtomicU64,
     /// `true` if the server has no GET stream.
@@ -56,6 +59,7 @@ impl HttpServer {
         endpoint: HttpEndpoint,
         client: Client,
         info: Arc<ServerInfoCell>,
+        changes: Arc<ChangeSinkCell>,
     ) -> Self {
         Self {
             place: sending::place(&endpoint.url),
@@ -65,6 +69,7 @@ impl HttpServer {
             endpoint,
             client,
             info,
+            changes,
             eras: EraCache::default(),
             next_id: AtomicU64::new(1),
             no_get_stream: AtomicBool::new(false),
@@ -83,6 +88,11 @@ impl HttpServer {
     /// Returns the information of the server about itself.
     pub(crate) fn info(&self) -> &ServerInfoCell {
         &self.info
+    }
+
+    /// Returns what takes the changes that the server announces on the streams of requests.
+    pub(crate) fn changes(&self) -> &ChangeSinkCell {
+        &self.changes
     }
 
     pub(crate) fn limits(&self) -> &ClientLimits {
@@ -165,6 +175,7 @@ impl HttpServer {
     /// Records that the server has forgotten a session: it may have been replaced.
     pub(crate) fn note_forgotten(&self) {
         self.no_get_stream.store(false, Ordering::Relaxed);
+        self.changes.restarted();
     }
 
     pub(crate) fn has_no_get_stream(&self) -> bool {

@@ -18,7 +18,7 @@ use crate::{
     catalog::{ListSnapshot, Listing, ServerLists},
     client::Client,
     connection::{Address, ServerConnection, unknown_endpoint},
-    notifications::{NotificationFeed, NotificationFeeds},
+    notifications::{AnnouncedChanges, NotificationFeed, NotificationFeeds},
     request::UpstreamRequest,
     server_info::ServerInfo,
     session_ref::UpstreamSessionRef,
@@ -134,8 +134,12 @@ impl UpstreamServer {
 
     fn new(connection: ServerConnection) -> Self {
         let (connection, feeds) = (Arc::new(connection), Arc::<NotificationFeeds>::default());
+        let lists = Arc::new(ServerLists::new(connection.clone(), feeds.clone()));
+        connection
+            .changes()
+            .set(Box::new(AnnouncedChanges::new(&lists, &feeds)));
         Self {
-            lists: Arc::new(ServerLists::new(connection.clone(), feeds.clone())),
+            lists,
             connection,
             feeds,
         }

@@ -82,7 +82,8 @@ impl HttpUpstream {
                 match Box::pin(self.send_listening(http_request, request, &mut in_flight)).await {
                     Ok(FirstEvent::AnswerHead(head)) => Ok(head),
                     Ok(FirstEvent::Converted(head, said)) => {
-                        let relay = events::EventRelay::awaited(head, self.http.clone(), *in_flight, said);
+                        let relay =
+                            events::EventRelay::awaited(head, self.http.clone(), request.credential, *in_flight, said);
                         return Reply::begun(Box::pin(relay.settle()).await, events_reply);
                     }
                     Err(over) => Err(over),
@@ -98,7 +99,7 @@ impl HttpUpstream {
                 Err(over) => return over_before_answer(in_flight.give_up(over)),
             };
             if response.status() == StatusCode::OK {
-                return self.reply(response, in_flight).await;
+                return self.reply(response, request.credential, in_flight).await;
             }
             let session = session.as_ref().filter(|_| !reopened);
             let refused = Box::pin(self.refused(request, response, &mut in_flight, session)).await?;
@@ -116,7 +117,12 @@ impl HttpUpstream {
     }
 
     /// Tells by the head what a response is.
-    async fn reply(&self, response: Response<ResponseBody>, in_flight: Box<InFlightCall>) -> Result<Reply> {
+    async fn reply(
+        &self,
+        response: Response<ResponseBody>,
+        credential: &Arc<UpstreamCredential>,
+        in_flight: Box<InFlightCall>,
+    ) -> Result<Reply> {
         let (head, body) = response.into_parts();
         if is_of_type(&head.headers, "application/json") {
             let length = head.headers.get(header::CONTENT_LENGTH).is_some();
@@ -124,7 +130,7 @@ impl HttpUpstream {
             return Reply::begun(beginning, Reply::Json);
         }
         if is_events(&head.headers) {
-            let beginning = Box::pin(events::relay(body, self.http.clone(), *in_flight)).await;
+            let beginning = Box::pin(events::relay(body, self.http.clone(), credential, *in_flight)).await;
             return Reply::begun(beginning, events_reply);
         }
         Err(in_flight

@@ -29,8 +29,8 @@ pub struct ListSnapshot<L> {
     pub fetched: Instant,
     /// When the list was last fetched, or fetching it failed.
     pub(super) looked_at: Instant,
-    /// The number of changes that the server had announced before.
-    pub(super) change: u64,
+    /// The changes before.
+    pub(super) change: ChangeCount,
     derived: Arc<OnceLock<Arc<dyn Any + Send + Sync>>>,
 }
 
@@ -53,6 +53,17 @@ pub(crate) struct CachedList<L> {
     failed: ArcSwapOption<Failed>,
     /// The number of changes that the server has announced.
     changes: AtomicU64,
+    /// How often the list may have changed without an announcement, as after a restart.
+    doubts: AtomicU64,
+}
+
+/// The changes of a list so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ChangeCount {
+    /// Those that the server announced.
+    pub(crate) announced: u64,
+    /// Those that there may have been besides.
+    doubted: u64,
 }
 
 /// A failed fetch.
@@ -81,6 +92,7 @@ impl<L> Default for CachedList<L> {
             turn: Mutex::default(),
             failed: None.into(),
             changes: AtomicU64::default(),
+            doubts: AtomicU64::default(),
         }
     }
 }
@@ -111,15 +123,23 @@ impl<L> CachedList<L> {
         self.changes.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn change(&self) -> u64 {
-        self.changes.load(Ordering::Relaxed)
+    /// Marks the list as stale without an announcement: a difference is still news to listeners.
+    pub(crate) fn doubt(&self) {
+        self.doubts.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn change(&self) -> ChangeCount {
+        ChangeCount {
+            announced: self.changes.load(Ordering::Relaxed),
+            doubted: self.doubts.load(Ordering::Relaxed),
+        }
     }
 
     pub(crate) fn is_stale(&self, listed: &ListSnapshot<L>) -> bool {
         listed.change != self.change()
     }
 
-    pub(crate) fn store(&self, items: L, hints: CacheHints, change: u64) -> Arc<ListSnapshot<L>> {
+    pub(crate) fn store(&self, items: L, hints: CacheHints, change: ChangeCount) -> Arc<ListSnapshot<L>> {
         let now = Instant::now();
         let listed = Arc::new(ListSnapshot {
             items: Arc::new(items),

@@ -128,7 +128,7 @@ impl ServerLists {
             Ok(fetched) => {
                 let items = L::read(&Source(self), &Lists(catalog), fetched.items);
                 // Listeners know already of changes that the server announced.
-                let told = |known: &ListSnapshot<L>| known.change != change;
+                let told = |known: &ListSnapshot<L>| known.change.announced != change.announced;
                 let known = cached.listed.load_full();
                 let is_news = known.is_some_and(|known| !told(&known) && !known.items.is_same(&items));
                 let listed = cached.store(items, fetched.hints, change);

@@ -3,8 +3,9 @@
 use serde_json::json;
 
 use crate::support::{
-    client::ClientVersion,
+    client::{Client, ClientVersion},
     gateway::TestGateway,
+    raw::ResponseStream,
     servers::{Reply, Request, ScriptedServer, common, notifying::NotifyingServer, scripted},
 };
 
@@ -72,16 +73,71 @@ async fn named_events_pass_notifications_by() {
             let upstream = NotifyingServer::start(is_modern).await;
             let gateway = TestGateway::with_server(upstream.url()).await;
             let client = gateway.connect(version).await;
-            let mut events = match version.is_modern() {
-                true => client.listen("1", r#""toolsListChanged":true"#).await.0,
-                false => client.stream().await,
-            };
+            let mut events = listen(&client).await;
             upstream.wait_for_stream().await;
             for event in NO_MESSAGES {
                 upstream.send_raw(event);
             }
             upstream.tools_changed();
             assert_eq!(events.json().await["method"], "notifications/tools/list_changed");
+        }
+    }
+}
+
+/// Opens the stream on which a client is told of changed tools, and of this one resource.
+async fn listen(client: &Client) -> ResponseStream {
+    if client.version.is_modern() {
+        let filter = r#""toolsListChanged":true,"resourceSubscriptions":["file:///a"]"#;
+        return client.listen("1", filter).await.0;
+    }
+    let stream = client.stream().await;
+    let subscribed = client.call_method("resources/subscribe", r#""uri":"file:///a""#).await;
+    assert_eq!(subscribed.json()["result"], json!({}));
+    stream
+}
+
+const TOOLS_CHANGED: &str = r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#;
+const UPDATED: &str = r#"{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":"file:///a"}}"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn change_during_a_call_renews_the_list() {
+    for is_modern in [false, true] {
+        for version in ClientVersion::ALL {
+            let upstream = NotifyingServer::start(is_modern).await;
+            upstream.refuse_streams();
+            let gateway = TestGateway::with_server(upstream.url()).await;
+            let client = gateway.connect(version).await;
+            assert_eq!(client.tools().await, ["up__t"]);
+            upstream.set_said(&[&format!("data: {TOOLS_CHANGED}\n\n")]);
+            upstream.set_tools(&["t", "u"]);
+            assert_eq!(client.text("up__t", json!({})).await, "done");
+            assert_eq!(client.tools().await, ["up__t", "up__u"], "{is_modern} {version:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn change_during_a_call_is_told() {
+    for is_modern in [false, true] {
+        for version in ClientVersion::EACH_ERA {
+            let upstream = NotifyingServer::start(is_modern).await;
+            let gateway = TestGateway::with_server(upstream.url()).await;
+            let client = gateway.connect(version).await;
+            let mut events = listen(&client).await;
+            upstream.wait_for_stream().await;
+            upstream.set_said(&[&format!("data: {TOOLS_CHANGED}\n\n"), &format!("data: {UPDATED}\n\n")]);
+            assert_eq!(client.text("up__t", json!({})).await, "done");
+            let told = events.json().await;
+            assert_eq!(
+                told["method"], "notifications/tools/list_changed",
+                "{is_modern} {version:?}"
+            );
+            let told = events.json().await;
+            assert_eq!(
+                told["method"], "notifications/resources/updated",
+                "{is_modern} {version:?}"
+            );
+            assert_eq!(told["params"]["uri"], "file:///a");
         }
     }
 }

@@ -38,6 +38,8 @@ pub(crate) struct EventStreamConverter {
     long: LongLine,
     out: VecDeque<Output>,
     replies: Vec<Bytes>,
+    /// Notifications that do not belong to the call.
+    foreign: Vec<Notification>,
     held_limit: usize,
     size: usize,
     size_limit: usize,
@@ -94,6 +96,7 @@ impl EventStreamConverter {
             long: LongLine::None,
             out: VecDeque::new(),
             replies: Vec::new(),
+            foreign: Vec::new(),
             held_limit,
             size: 0,
             size_limit,
@@ -232,6 +235,11 @@ impl EventStreamConverter {
     /// Returns the messages for the server.
     pub(crate) fn replies(&mut self) -> std::vec::Drain<'_, Bytes> {
         self.replies.drain(..)
+    }
+
+    /// Returns the notifications that do not belong to the call.
+    pub(crate) fn foreign(&mut self) -> std::vec::Drain<'_, Notification> {
+        self.foreign.drain(..)
     }
 
     /// Returns `true` while the response is yielded in parts: no other message fits in between.
@@ -387,6 +395,7 @@ impl EventStreamConverter {
             Ok(envelope::Incoming::One(Message::Notification(notification))) if self.passes(&notification) => {
                 self.out.extend(self.conversion.notification(data).map(Output::Message));
             }
+            Ok(envelope::Incoming::One(Message::Notification(notification))) => self.foreign.push(notification),
             Ok(envelope::Incoming::One(Message::Request(request))) => self.ask_back(request),
             Ok(_) => {}
             Err(fault) => self.refuse(

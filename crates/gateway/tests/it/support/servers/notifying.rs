@@ -31,6 +31,8 @@ struct State {
     without_streams: bool,
     /// The levels of what it logs in each call.
     logs: Vec<&'static str>,
+    /// What it says in the stream of each call, before the result.
+    said: Vec<String>,
     /// Calls that are not answered.
     held: Vec<EventStream>,
 }
@@ -83,6 +85,11 @@ impl NotifyingServer {
     /// Logs at these levels in each call.
     pub(crate) fn set_logs(&self, levels: &[&'static str]) {
         self.state().logs = levels.to_vec();
+    }
+
+    /// Sends these events in each call from now on, before the result.
+    pub(crate) fn set_said(&self, events: &[&str]) {
+        self.state().said = events.iter().map(|event| (*event).to_owned()).collect();
     }
 
     /// How many streams are open.
@@ -202,6 +209,7 @@ impl State {
             let params = json!({"level": level, "data": level});
             events.send(json!({"jsonrpc": "2.0", "method": "notifications/message", "params": params}));
         }
+        self.said.iter().for_each(|text| assert!(events.send_raw(text)));
         if request.argument("hold") == true {
             self.held.push(events);
             return reply;
