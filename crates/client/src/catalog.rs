@@ -5,6 +5,7 @@
 
 pub(crate) mod cached;
 mod channel_watch;
+pub(crate) mod definition;
 pub(crate) mod digests;
 pub(crate) mod fetch;
 pub(crate) mod limits;
@@ -16,11 +17,17 @@ pub(crate) mod tools;
 
 use std::{fmt::Debug, sync::Arc, time::Duration};
 
-use portolan_core::{Result, ServerSnapshot, ServerSpec, Tool, UpstreamCredential};
+use portolan_core::{OmittedDefinition, Result, ServerSnapshot, ServerSpec, Tool, UpstreamCredential};
 use portolan_wire::method::Method;
 use serde_json::value::RawValue;
 
-use self::{cached::CachedList, channel_watch::ChannelWatch, digests::DefinitionDigests, scope::Catalogs};
+use self::{
+    cached::CachedList,
+    channel_watch::ChannelWatch,
+    definition::{Kind, Sorted},
+    digests::DefinitionDigests,
+    scope::Catalogs,
+};
 pub use self::{
     cached::{CacheHints, ListSnapshot},
     prompts::{Prompt, Prompts},
@@ -84,6 +91,9 @@ mod sealed {
         /// Reads the items in the server's order. Items that are not valid are left out.
         #[doc(hidden)]
         fn read(source: &Source<'_>, lists: &Lists<'_>, items: Vec<Box<RawValue>>) -> Self;
+
+        /// Returns what the server listed besides, and that was left out because clients could not read it.
+        fn omitted(&self) -> &[OmittedDefinition];
 
         /// Returns `true` if another list is the same, byte for byte.
         fn is_same(&self, other: &Self) -> bool;
@@ -179,7 +189,19 @@ impl ServerLists {
     /// The tools that the server lists now, in its order, past every cache.
     pub(crate) async fn fetch_tools(self: &Arc<Self>, credential: &Arc<UpstreamCredential>) -> Result<Vec<Tool>> {
         let listed = self.items(&Method::ToolsList, Tools::MEMBER, credential).await?;
-        Ok(tools::parse(self, listed.items))
+        Ok(tools::parse(self, listed.items).0)
+    }
+
+    /// The tools that the server lists now, with those that were left out, past every cache.
+    pub(crate) async fn fetch_tools_snapshot(
+        self: &Arc<Self>,
+        credential: &Arc<UpstreamCredential>,
+    ) -> Result<ServerSnapshot> {
+        let listed = self.items(&Method::ToolsList, Tools::MEMBER, credential).await?;
+        let (tools, omitted) = tools::parse(self, listed.items);
+        let mut snapshot = ServerSnapshot::of_tools(tools);
+        snapshot.omitted = omitted;
+        Ok(snapshot)
     }
 
     /// Asks the server for all that it lists, in its order: tools, prompts, resources and templates. What cannot be used is
@@ -188,30 +210,31 @@ impl ServerLists {
         self: &Arc<Self>,
         credential: &Arc<UpstreamCredential>,
     ) -> Result<ServerSnapshot> {
-        let mut snapshot = ServerSnapshot::of_tools(self.fetch_tools(credential).await?);
-        snapshot.prompts = self.fetch_usable::<Prompts>("name", credential).await?;
-        snapshot.resources = self.fetch_usable::<Resources>("uri", credential).await?;
+        let mut snapshot = self.fetch_tools_snapshot(credential).await?;
+        let omitted = &mut snapshot.omitted;
+        snapshot.prompts = self.fetch_usable::<Prompts>(Kind::PROMPT, omitted, credential).await?;
+        snapshot.resources = self
+            .fetch_usable::<Resources>(Kind::RESOURCE, omitted, credential)
+            .await?;
         snapshot.templates = self
-            .fetch_usable::<ResourceTemplates>("uriTemplate", credential)
+            .fetch_usable::<ResourceTemplates>(Kind::TEMPLATE, omitted, credential)
             .await?;
         Ok(snapshot)
     }
 
-    /// Returns the items of a list that are within the limits and have the member `key`.
+    /// Returns the items of a list that clients can read.
     async fn fetch_usable<L: Listing>(
         &self,
-        key: &str,
+        kind: Kind,
+        omitted: &mut Vec<OmittedDefinition>,
         credential: &Arc<UpstreamCredential>,
     ) -> Result<Vec<Box<RawValue>>> {
-        let mut items = self.fetch::<L>(credential).await?.items;
-        items.retain(|item| match limits::has_name(item, key, &self.config().limits) {
-            Ok(()) => true,
-            Err(problem) => {
-                tracing::warn!(server = %self.spec().name, list = L::MEMBER, problem, "item left out");
-                false
-            }
-        });
-        Ok(items)
+        let items = self.fetch::<L>(credential).await?.items.into_iter();
+        let mut sorted = Sorted::new(kind, self.spec().name.as_str());
+        let usable = items.filter_map(|item| sorted.take(item, &self.config().limits, Ok));
+        let usable = usable.collect();
+        omitted.append(&mut sorted.omitted);
+        Ok(usable)
     }
 
     /// Seeds the cached tools with those of a registry, unless the registry gave the same before: the server may have been

@@ -197,7 +197,10 @@ pub use self::{
     cancellation::Cancellation,
     capabilities::ClientCapabilities,
     capability_filter::capability_filter,
-    catalog::{CacheHints, ListSnapshot, Listing, Prompt, Prompts, ResourceTemplates, Resources, Tools},
+    catalog::{
+        CacheHints, ListSnapshot, Listing, Prompt, Prompts, ResourceTemplates, Resources, Tools,
+        definition::legacy_tool_definition,
+    },
     client::Client,
     config::{ClientConfig, ClientLimits, ClientTimeouts, DefinitionHook},
     connect::{Connect, Io, TcpConnect},

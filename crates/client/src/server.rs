@@ -292,6 +292,15 @@ impl UpstreamServer {
         self.lists.fetch_tools(credential).await
     }
 
+    /// Returns the tools that the server lists now, with those that were left out, without the cache.
+    ///
+    /// # Errors
+    ///
+    /// As [`fetch_tools`](Self::fetch_tools).
+    pub async fn fetch_tools_snapshot(&self, credential: &Arc<UpstreamCredential>) -> Result<ServerSnapshot> {
+        self.lists.fetch_tools_snapshot(credential).await
+    }
+
     /// Fetches all lists, in the server's order: tools, prompts, resources and templates. Items that are not valid are
     /// left out and logged. Nothing is cached.
     ///

@@ -48,6 +48,50 @@ pub trait Discovery: Debug + Send + Sync {
     async fn tools(&self, endpoint: &Endpoint, credential: &UpstreamCredential) -> Result<Vec<Tool>> {
         Ok(self.snapshot(endpoint, credential).await?.tools)
     }
+
+    /// Asks for the tools alone, with those that were left out. By default it asks for everything.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`snapshot`](Self::snapshot).
+    async fn tools_snapshot(&self, endpoint: &Endpoint, credential: &UpstreamCredential) -> Result<ServerSnapshot> {
+        self.snapshot(endpoint, credential).await
+    }
+}
+
+/// A definition that a server lists and that no client gets, because it does not fit the protocol's schema: most clients
+/// refuse a whole list for one such item.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct OmittedDefinition {
+    /// The list: `tools`, `prompts`, `resources` or `resourceTemplates`.
+    pub list: Box<str>,
+    /// The name, URI or template; the position, such as `#3`, of one without.
+    pub name: Box<str>,
+    /// What does not fit, and where.
+    pub problem: Box<str>,
+}
+
+impl OmittedDefinition {
+    /// Creates one.
+    ///
+    /// ```
+    /// let omitted = portolan_core::OmittedDefinition::new("tools", "bad", "inputSchema: is missing");
+    /// assert_eq!(omitted.to_string(), "bad: inputSchema: is missing");
+    /// ```
+    pub fn new(list: impl Into<Box<str>>, name: impl Into<Box<str>>, problem: impl Into<Box<str>>) -> Self {
+        Self {
+            list: list.into(),
+            name: name.into(),
+            problem: problem.into(),
+        }
+    }
+}
+
+impl std::fmt::Display for OmittedDefinition {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.name, self.problem)
+    }
 }
 
 /// The catalogue of a server at one time: raw definitions, in the server's order.
@@ -71,6 +115,8 @@ pub struct ServerSnapshot {
     pub resources: Vec<Box<RawValue>>,
     /// The resource templates (`resources/templates/list`), as raw JSON objects.
     pub templates: Vec<Box<RawValue>>,
+    /// What was left out of these lists.
+    pub omitted: Vec<OmittedDefinition>,
 }
 
 impl ServerSnapshot {
@@ -102,5 +148,6 @@ impl PartialEq for ServerSnapshot {
             && same(&self.prompts, &other.prompts)
             && same(&self.resources, &other.resources)
             && same(&self.templates, &other.templates)
+            && self.omitted == other.omitted
     }
 }

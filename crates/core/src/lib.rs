@@ -61,7 +61,7 @@ pub use challenge::Challenge;
 pub use claims::Claims;
 pub use clock::{Clock, SystemClock};
 pub use credential::{CredentialKey, CredentialReader, CredentialStore, Lease};
-pub use discovery::{Discovery, ServerSnapshot};
+pub use discovery::{Discovery, OmittedDefinition, ServerSnapshot};
 pub use endpoint::{
     CallHandle, Channel, ChannelNotification, ChannelRequest, Endpoint, Exchange, ExchangeEvent, HttpEndpoint,
     RpcResponse, ServerHandshake, ServerRequest,

@@ -11,7 +11,7 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
-use portolan_core::{Error, Failure, FailureKind, ServerName};
+use portolan_core::{Error, Failure, FailureKind, OmittedDefinition, ServerName};
 use tokio::sync::Mutex;
 
 /// The longest time for which a server that hung is not waited for.
@@ -94,6 +94,13 @@ impl<L> Default for CachedList<L> {
             changes: AtomicU64::default(),
             doubts: AtomicU64::default(),
         }
+    }
+}
+
+impl<L: super::Listing> ListSnapshot<L> {
+    /// Returns what the server listed besides, and that was left out because clients could not read it.
+    pub fn omitted(&self) -> &[OmittedDefinition] {
+        self.items.omitted()
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::error::Error as _;
 
-use crate::{Error, Failure, FailureKind, Install, InstallState, Key, Precondition, RegistryExt, Result, Tool};
+use crate::{
+    Error, Failure, FailureKind, Install, InstallState, Key, Precondition, RegistryExt, Result, ServerSnapshot,
+};
 
 use super::{
     Orchestrator,
@@ -10,28 +12,32 @@ use super::{
     secrets::{SecretVersions, Stored},
 };
 
+/// Records what the server of an install lists.
+fn listed_by(install: &mut Install, listed: &ServerSnapshot) {
+    install.tools.clone_from(&listed.tools);
+    install.omitted.clone_from(&listed.omitted);
+}
+
 impl Orchestrator {
-    /// Records that `install` has these tools, given by a server that was started with secrets of these versions.
+    /// Records that `install` is ready and has these tools, given by a server that was started with secrets of these versions.
     pub(super) async fn record_ready(
         &self,
         install: &Install,
-        tools: Vec<Tool>,
+        listed: ServerSnapshot,
         versions: &SecretVersions,
         stored: &Stored,
     ) -> Result<Install> {
         let ready = |found: &mut Install| {
             found.state = InstallState::Ready;
-            found.tools.clone_from(&tools);
+            listed_by(found, &listed);
         };
         self.conclude(install, Some(versions), stored, ready).await
     }
 
     /// Records that `install` has other tools now, whatever its state.
-    pub(super) async fn record_tools(&self, install: &Install, tools: Vec<Tool>) -> Result<Install> {
-        self.conclude(install, None, &Stored::default(), |found| {
-            found.tools.clone_from(&tools)
-        })
-        .await
+    pub(super) async fn record_tools(&self, install: &Install, listed: ServerSnapshot) -> Result<Install> {
+        self.conclude(install, None, &Stored::default(), |found| listed_by(found, &listed))
+            .await
     }
 
     /// Records why `install` did not become ready, and gives the error that says so.

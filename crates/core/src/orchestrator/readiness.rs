@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::{
     Caller, CredentialContext, Endpoint, Error, Failure, FailureKind, HttpEndpoint, Install, InstallState, RegistryExt,
-    Result, RunSpec, Secret, ServerSpec, Source, Status, Tool, UpstreamCredential, failure::seconds,
+    Result, RunSpec, Secret, ServerSnapshot, ServerSpec, Source, Status, UpstreamCredential, failure::seconds,
 };
 
 use super::{Orchestrator, Progress, run_spec};
@@ -44,7 +44,7 @@ impl Orchestrator {
         install: &Install,
         deadline: Deadline,
         progress: Listener<'_>,
-    ) -> Result<Vec<Tool>> {
+    ) -> Result<ServerSnapshot> {
         self.start(server, install, deadline, progress).await?;
         progress(Progress::Discovering);
         self.discover(server, install, deadline).await
@@ -144,7 +144,7 @@ impl Orchestrator {
         server: &ServerSpec,
         install: &Install,
         deadline: Deadline,
-    ) -> Result<Vec<Tool>> {
+    ) -> Result<ServerSnapshot> {
         let mut pause = FIRST_PAUSE;
         loop {
             let attempt = timeout_at(deadline.at, self.ask_for_tools(server, install)).await;
@@ -162,7 +162,7 @@ impl Orchestrator {
         }
     }
 
-    pub(super) async fn ask_for_tools(&self, server: &ServerSpec, install: &Install) -> Result<Vec<Tool>> {
+    pub(super) async fn ask_for_tools(&self, server: &ServerSpec, install: &Install) -> Result<ServerSnapshot> {
         let endpoint = match &server.source {
             Source::Remote { url } => {
                 let mut endpoint = HttpEndpoint::new(url.clone());
@@ -179,7 +179,7 @@ impl Orchestrator {
             .await?;
         self.parts
             .discovery
-            .tools(&endpoint, &with_headers(server, &credential))
+            .tools_snapshot(&endpoint, &with_headers(server, &credential))
             .await
     }
 }

@@ -227,8 +227,9 @@ async fn invalid_entries_are_omitted() {
             format!(r#"{{"{key}":"{long}"}}"#),
             format!(r#"{{"{key}":"a:0","x":{deep}}}"#),
         ];
-        let good = ["b:{x}", "a:{x}", "c:{x}"].map(|own| format!(r#"{{"{key}":"{own}","n":1.0}}"#));
-        let again = format!(r#"{{"{key}":"a:{{x}}","n":2}}"#);
+        let named = if key == "name" { "" } else { r#","name":"named""# };
+        let good = ["b:{x}", "a:{x}", "c:{x}"].map(|own| format!(r#"{{"{key}":"{own}","n":1.0{named}}}"#));
+        let again = format!(r#"{{"{key}":"a:{{x}}","n":2{named}}}"#);
         let items = [&bad[..4], &good[..], &bad[4..], &[again][..]].concat();
         let upstream = listing(method, format!(r#"{{"{member}":[{}]}}"#, items.join(","))).await;
         let gateway = TestGateway::with_plain_names(&upstream.url()).await;
