@@ -7,6 +7,6 @@ mod origin;
 pub use self::auth::{StaticTokens, digest};
 pub(crate) use self::{
     auth::Authentication,
-    intake::{accepts, check_id, check_types, names_session, read},
+    intake::{accepts, check_id, check_types, drain, names_session, read},
     origin::check as check_origin,
 };
