@@ -191,7 +191,8 @@ impl Lists {
         method: &Method,
         params: &RawObject,
     ) -> Result<Bytes, ErrorObject> {
-        let after = match params.get("cursor") {
+        // Most SDKs write an absent cursor as null, and read it so.
+        let after = match params.get("cursor").filter(|cursor| *cursor != "null") {
             None => None,
             Some(raw) => Some(self.cursors.open(&context.gateway.spec.name, method, raw)?),
         };
