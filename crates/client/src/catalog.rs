@@ -95,7 +95,8 @@ mod sealed {
         /// Returns what the server listed besides, and that was left out because clients could not read it.
         fn omitted(&self) -> &[OmittedDefinition];
 
-        /// Returns `true` if another list is the same, byte for byte.
+        /// Returns `true` if a newer list has nothing that listeners have to be told: it is the same, perhaps in another
+        /// order.
         fn is_same(&self, other: &Self) -> bool;
     }
 
@@ -245,8 +246,8 @@ impl ServerLists {
             return;
         }
         let known = catalog.tools.listed.load_full();
-        let read = Tools::new(tools.to_vec());
-        self.watch_definitions(catalog, &read);
+        let mut read = Tools::new(tools.to_vec());
+        read.note_news(self.watch_definitions(catalog, &read));
         let listed = catalog.tools.store(read, CacheHints::default(), catalog.tools.change());
         if known.is_some_and(|known| !sealed::Read::is_same(&*known.items, &*listed.items)) {
             self.sink.tell(&ServerNotification::List(ListKind::Tools));
@@ -265,9 +266,12 @@ impl ServerLists {
         });
     }
 
-    /// Marks all lists as stale that may have changed without an announcement.
-    pub(crate) fn doubt(&self) {
+    /// Marks all lists as stale that may have changed without an announcement, as by a restart.
+    pub(crate) fn doubt(&self, restarted: bool) {
         self.catalogs.for_each(|catalog| {
+            if restarted {
+                catalog.digests.note_restart();
+            }
             catalog.tools.doubt();
             catalog.prompts.doubt();
             catalog.resources.doubt();
@@ -285,7 +289,23 @@ impl ServerLists {
     }
 
     fn reread_one<L: Listing>(self: &Arc<Self>, catalog: &Arc<Catalog>, credential: &Arc<UpstreamCredential>) {
-        if cached::<L>(catalog).listed.load().is_some() {
+        let cached = cached::<L>(catalog);
+        if cached.listed.load().is_some() || cached.has_failed() {
+            self.refresh::<L>(catalog, credential);
+        }
+    }
+
+    /// Fetches the lists again that could not be fetched, because the server can be reached now.
+    pub(crate) fn reread_failed(self: &Arc<Self>, credential: &Arc<UpstreamCredential>) {
+        let catalog = self.catalogs.of(credential);
+        self.reread_one_failed::<Tools>(&catalog, credential);
+        self.reread_one_failed::<Prompts>(&catalog, credential);
+        self.reread_one_failed::<Resources>(&catalog, credential);
+        self.reread_one_failed::<ResourceTemplates>(&catalog, credential);
+    }
+
+    fn reread_one_failed<L: Listing>(self: &Arc<Self>, catalog: &Arc<Catalog>, credential: &Arc<UpstreamCredential>) {
+        if cached::<L>(catalog).has_failed() {
             self.refresh::<L>(catalog, credential);
         }
     }

@@ -182,6 +182,11 @@ impl<L> CachedList<L> {
         }
     }
 
+    /// Returns `true` if the last fetch failed.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed.load().is_some()
+    }
+
     pub(crate) fn failed_within(&self, age: Duration) -> bool {
         self.failed
             .load()

@@ -29,8 +29,10 @@ struct WatchedChannel {
 #[derive(Default)]
 struct SinceLook {
     changed: Vec<ListKind>,
-    /// All lists may be others: notifications were missed, or this is another run of the server.
+    /// All lists may be others: notifications were missed, or this is another channel.
     in_doubt: bool,
+    /// This is another run of the server.
+    restarted: bool,
 }
 
 impl ServerLists {
@@ -47,8 +49,8 @@ impl ServerLists {
         let generation = handshake.and_then(Result::ok).map(|handshake| handshake.generation);
         let since = self.channel.look(&channel, generation);
         since.changed.into_iter().for_each(|list| self.mark_stale(list));
-        if since.in_doubt {
-            self.doubt();
+        if since.in_doubt || since.restarted {
+            self.doubt(since.restarted);
         }
     }
 }
@@ -89,7 +91,7 @@ impl WatchedChannel {
         }
         if let Some(generation) = generation {
             let before = self.generation.replace(generation);
-            since.in_doubt |= before.is_some_and(|before| before != generation);
+            since.restarted |= before.is_some_and(|before| before != generation);
         }
         since
     }

@@ -44,7 +44,7 @@ enum Shape {
     /// An object with these members and any others.
     Object(&'static [Member]),
     /// A list.
-    List(&'static Shape),
+    List(&'static Self),
     /// The JSON Schema of a tool's arguments.
     Input,
     /// The JSON Schema of a tool's results.

@@ -121,6 +121,7 @@ impl ServerLists {
         if let Some(error) = cached.failed_since(since, &self.spec().name) {
             return Err(error);
         }
+        self.look_at_channel().await;
         let begun = Instant::now();
         let change = cached.change();
         let fetched = tokio::time::timeout_at(deadline, self.fetch::<L>(credential)).await;
@@ -130,7 +131,11 @@ impl ServerLists {
                 // Listeners know already of changes that the server announced.
                 let told = |known: &ListSnapshot<L>| known.change.announced != change.announced;
                 let known = cached.listed.load_full();
-                let is_news = known.is_some_and(|known| !told(&known) && !known.items.is_same(&items));
+                let is_news = match known {
+                    Some(known) => !told(&known) && !known.items.is_same(&items),
+                    // Who listed while it could not be fetched has a list without it.
+                    None => cached.has_failed(),
+                };
                 let listed = cached.store(items, fetched.hints, change);
                 if is_news {
                     self.sink.tell(&ServerNotification::List(L::KIND));

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::{
     Listing,
     definition::{Kind, Sorted},
-    limits,
+    digests, limits,
     sealed::{Cached, Lists, Read, Source},
 };
 use crate::server_notifications::ListKind;
@@ -101,6 +101,9 @@ impl Read for Prompts {
     }
 
     fn is_same(&self, other: &Self) -> bool {
-        self.items == other.items
+        let is_same = |(one, other): (&Prompt, &Prompt)| {
+            one.name == other.name && digests::is_reordered(&one.definition, &other.definition)
+        };
+        self.items.len() == other.items.len() && self.items.iter().zip(&other.items).all(is_same)
     }
 }

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::{
     Listing, ServerLists,
     definition::{Kind, Sorted},
-    limits,
+    digests, limits,
     sealed::{Cached, Lists, Read, Source},
     template::Template,
 };
@@ -98,7 +98,7 @@ impl Read for Resources {
     }
 
     fn is_same(&self, other: &Self) -> bool {
-        self.items == other.items
+        is_same(&self.items, &other.items)
     }
 }
 
@@ -139,7 +139,7 @@ impl Read for ResourceTemplates {
     }
 
     fn is_same(&self, other: &Self) -> bool {
-        self.items == other.items
+        is_same(&self.items, &other.items)
     }
 }
 
@@ -163,4 +163,11 @@ fn read(
         .filter_map(|item| sorted.take(item, limits, read))
         .collect();
     (all, sorted.omitted)
+}
+
+/// Returns `true` if two lists are the same but for the order of what is in their definitions.
+fn is_same(one: &[(Box<str>, Bytes)], other: &[(Box<str>, Bytes)]) -> bool {
+    let mut pairs = one.iter().zip(other);
+    one.len() == other.len()
+        && pairs.all(|((uri, one), (other_uri, other))| uri == other_uri && digests::is_reordered(one, other))
 }

@@ -19,6 +19,8 @@ pub struct Tools {
     items: Vec<Tool>,
     by_name: HashMap<Box<str>, usize>,
     omitted: Vec<OmittedDefinition>,
+    /// `true` if a definition differs from all that the server has had before.
+    has_news: bool,
 }
 
 impl Tools {
@@ -32,6 +34,11 @@ impl Tools {
             }
         }
         read
+    }
+
+    /// Records whether a definition differs from all that the server has had before.
+    pub(super) fn note_news(&mut self, has_news: bool) {
+        self.has_news = has_news;
     }
 
     /// Returns the tool of this name.
@@ -62,7 +69,7 @@ impl Read for Tools {
         let (listed, omitted) = parse(source.0, items);
         let mut tools = Self::new(listed);
         tools.omitted = omitted;
-        source.0.watch_definitions(lists.0, &tools);
+        tools.has_news = source.0.watch_definitions(lists.0, &tools);
         tools
     }
 
@@ -71,8 +78,9 @@ impl Read for Tools {
     }
 
     fn is_same(&self, other: &Self) -> bool {
-        let is_same = |(one, other): (&Tool, &Tool)| one.definition().get() == other.definition().get();
-        self.items.len() == other.items.len() && self.items.iter().zip(&other.items).all(is_same)
+        !other.has_news
+            && self.items.len() == other.items.len()
+            && self.items.iter().all(|tool| other.get(tool.name().as_str()).is_some())
     }
 }
 

@@ -43,7 +43,7 @@ impl ChangeSink for AnnouncedChanges {
 
     fn restarted(&self) {
         if let Some(lists) = self.lists.upgrade() {
-            lists.doubt();
+            lists.doubt(true);
         }
     }
 }

@@ -135,6 +135,13 @@ impl NotificationFeed {
         }
     }
 
+    /// Fetches the lists again that could not be fetched: the server is followed now.
+    pub(crate) fn reached(&self) {
+        if let Some(lists) = self.lists.upgrade() {
+            lists.reread_failed(&self.credential);
+        }
+    }
+
     /// Returns a receiver that wakes when the wanted notifications change.
     pub(crate) fn watch(&self) -> watch::Receiver<u64> {
         self.wanted.subscribe()

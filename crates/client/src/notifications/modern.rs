@@ -58,11 +58,15 @@ pub(crate) async fn follow(
                 opening = None;
                 let (listen, granted) = match opened {
                     Ok(Some(opened)) => opened,
-                    Ok(None) => return Ok(FollowEnd::Unsupported),
+                    Ok(None) => {
+                        feed.reached();
+                        return Ok(FollowEnd::Unsupported);
+                    }
                     Err(error) => return Err(error),
                 };
                 if current.is_none() {
                     backoff.reset();
+                    feed.reached();
                 }
                 current = Some(listen);
                 feed.granted(granted);
