@@ -18,7 +18,7 @@ use std::{
     time::Duration,
 };
 
-use http::StatusCode;
+use http::{HeaderMap, StatusCode, header};
 use portolan_core::{Error, Failure, FailureKind, HttpEndpoint, ServerSpec};
 use portolan_wire::id::RequestId;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -146,6 +146,23 @@ impl HttpServer {
             _ => FailureKind::Protocol,
         };
         self.failed(Failure::new(cause, format!("it responded with HTTP {status}")))
+    }
+
+    /// Returns the error of a redirect, which is not followed: the credential is for this address.
+    pub(crate) fn redirected(&self, status: StatusCode, headers: &HeaderMap) -> Error {
+        let to = headers.get(header::LOCATION).and_then(|to| to.to_str().ok());
+        let to = to.and_then(|to| self.endpoint.url.join(to).ok()).map(|mut to| {
+            // What may be a secret.
+            to.set_query(None);
+            to.set_fragment(None);
+            let _ = (to.set_username(""), to.set_password(None));
+            format!(" to {to}")
+        });
+        let problem = format!(
+            "it redirects{} (HTTP {status}), which is not followed",
+            to.unwrap_or_default()
+        );
+        self.failed(Failure::new(FailureKind::Config, problem).remedy("give the server's final URL"))
     }
 
     pub(crate) fn failed(&self, failure: Failure) -> Error {
