@@ -5,12 +5,16 @@ use http::{HeaderMap, header};
 use http_body::Body;
 use http_body_util::BodyExt;
 use portolan_wire::{
-    envelope::{self, Incoming, Message, Notification, Outcome},
+    envelope::{self, Message, Notification, Outcome, Response},
+    error::ErrorObject,
     sse,
 };
 
 /// The limits of a server's messages.
-const LIMITS: envelope::ParseLimits = envelope::ParseLimits { depth: 1024, batch: 1 };
+const LIMITS: envelope::ParseLimits = envelope::ParseLimits {
+    depth: 1024,
+    batch: 1024,
+};
 
 /// The reason why a body could not be collected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -87,10 +91,19 @@ where
             if !event.is_message() {
                 continue;
             }
-            match envelope::parse(&event.data, &LIMITS) {
-                Ok(Incoming::One(Message::Response(_))) => return Ok(Some(event.data)),
-                Ok(Incoming::One(Message::Notification(notification))) => other(notification),
-                _ => {}
+            let Ok(incoming) = envelope::parse(&event.data, &LIMITS) else {
+                continue;
+            };
+            let mut response = None;
+            for message in incoming.into_messages() {
+                match message {
+                    Message::Response(found) => response = Some(found),
+                    Message::Notification(notification) => other(notification),
+                    Message::Request(_) => {}
+                }
+            }
+            if let Some(response) = response {
+                return Ok(Some(alone(response, event.data)));
             }
         }
     }
@@ -115,9 +128,26 @@ where
 
 /// Returns the outcome of a JSON-RPC response.
 pub(crate) fn outcome(text: &Bytes) -> Option<Outcome> {
-    match envelope::parse(text, &LIMITS) {
-        Ok(Incoming::One(Message::Response(response))) => Some(response.outcome),
+    let messages = envelope::parse(text, &LIMITS).ok()?.into_messages();
+    let mut responses = messages.into_iter().filter_map(|message| match message {
+        Message::Response(response) => Some(response.outcome),
         _ => None,
+    });
+    responses.next()
+}
+
+/// Returns the text of a response, which came in `text`.
+fn alone(response: Response, text: Bytes) -> Bytes {
+    if !text.trim_ascii_start().starts_with(b"[") {
+        return text;
+    }
+    let Some(id) = &response.id else { return text };
+    match response.outcome {
+        Outcome::Result(raw) => envelope::result(id, &raw),
+        Outcome::Error(raw) => match ErrorObject::parse(&raw) {
+            Some(error) => envelope::error(Some(id), &error),
+            None => text,
+        },
     }
 }
 

@@ -13,7 +13,7 @@ use std::{pin::pin, sync::Arc};
 use http::{Response, StatusCode, header};
 use portolan_core::{Result, UpstreamCredential};
 
-use self::{listening::FirstEvent, refused::Refused};
+use self::{json::JsonBeginning, listening::FirstEvent, refused::Refused};
 use crate::{
     calls::{
         events::Events,
@@ -61,10 +61,18 @@ impl HttpUpstream {
             self.http.probe(credential).await?;
             return Ok(());
         }
-        let session = self.sessions.take(None, credential, ClientCapabilities::NONE).session;
+        let session = self
+            .sessions
+            .take(None, credential, ClientCapabilities::NONE, None)
+            .session;
         let version = legacy_version(None, &eras.legacy_versions);
-        let opened =
-            session.get(async || Box::pin(self.http.handshake(version, credential, ClientCapabilities::NONE)).await);
+        let opened = session.get(async || {
+            Box::pin(
+                self.http
+                    .handshake(version, credential, ClientCapabilities::NONE.to_json()),
+            )
+            .await
+        });
         opened.await.map(drop)
     }
 
@@ -126,8 +134,13 @@ impl HttpUpstream {
         let (head, body) = response.into_parts();
         if is_of_type(&head.headers, "application/json") {
             let length = head.headers.get(header::CONTENT_LENGTH).is_some();
-            let beginning = json::relay(body, length, in_flight, self.http.limits()).await?;
-            return Reply::begun(beginning, Reply::Json);
+            return match json::relay(body, length, in_flight, self.http.limits()).await? {
+                JsonBeginning::Reply(beginning) => Reply::begun(beginning, Reply::Json),
+                JsonBeginning::Batch(text, in_flight) => {
+                    let relay = events::EventRelay::of_batch(&text, self.http.clone(), credential, *in_flight);
+                    Reply::begun(Box::pin(relay.settle()).await, events_reply)
+                }
+            };
         }
         if is_events(&head.headers) {
             let beginning = Box::pin(events::relay(body, self.http.clone(), credential, *in_flight)).await;

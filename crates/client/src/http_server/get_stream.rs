@@ -1,13 +1,13 @@
 //! The GET stream of a session at a legacy server (2025-11-25, basic/transports "Listening for Messages").
 
-use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{collections::VecDeque, fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method as Verb, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use portolan_core::{Result, UpstreamCredential};
 use portolan_wire::{
-    envelope::{self, Incoming, Message},
+    envelope::{self, Message},
     header as mcp,
     sse::Decoder,
 };
@@ -34,6 +34,8 @@ pub struct GetStream {
     last_id: Option<HeaderValue>,
     retry: Option<Duration>,
     was_open: bool,
+    /// Messages that came together and were not returned yet.
+    waiting: VecDeque<Message>,
 }
 
 /// An event of a GET stream.
@@ -117,6 +119,7 @@ impl GetStream {
             last_id: None,
             retry: None,
             was_open: false,
+            waiting: VecDeque::new(),
         };
         stream.ask();
         stream
@@ -126,6 +129,9 @@ impl GetStream {
     /// [`StreamEvent::Expired`].
     pub async fn next(&mut self) -> StreamEvent {
         loop {
+            if let Some(message) = self.waiting.pop_front() {
+                return StreamEvent::Message(message);
+            }
             match &mut self.stage {
                 Stage::FollowEnd => std::future::pending().await,
                 Stage::Waiting(sleep) => {
@@ -242,11 +248,17 @@ impl GetStream {
                     self.last_id = HeaderValue::try_from(&**id).ok().filter(|_| !id.is_empty());
                 }
                 self.retry = event.retry.map(Duration::from_millis).or(self.retry);
-                let limits = envelope::ParseLimits { depth: 1024, batch: 1 };
+                let limits = envelope::ParseLimits {
+                    depth: 1024,
+                    batch: 1024,
+                };
                 if event.is_message()
-                    && let Ok(Incoming::One(message)) = envelope::parse(&event.data, &limits)
+                    && let Ok(incoming) = envelope::parse(&event.data, &limits)
                 {
-                    return Some(message);
+                    self.waiting.extend(incoming.into_messages());
+                    if let Some(message) = self.waiting.pop_front() {
+                        return Some(message);
+                    }
                 }
                 continue;
             }

@@ -124,6 +124,20 @@ impl EventRelay {
         relay
     }
 
+    /// Returns the relay of a JSON body with several messages.
+    pub(crate) fn of_batch(
+        text: &Bytes,
+        http: Arc<HttpServer>,
+        credential: &Arc<UpstreamCredential>,
+        in_flight: InFlightCall,
+    ) -> Self {
+        let mut relay = Self::new(http, credential, in_flight);
+        relay.converter.whole(text);
+        relay.converter.end();
+        relay.settle_accounts();
+        relay
+    }
+
     /// Leaves a stream that can be resumed: returns its session, the id of its call and its last event. The call goes on
     /// (2025-11-25, basic/transports: a lost connection is no cancellation).
     pub(crate) fn leave(&mut self) -> Option<(UpstreamSessionRef, RequestId, Bytes)> {
@@ -229,10 +243,12 @@ impl EventRelay {
     fn take(&mut self, frame: Option<Result<Frame<Bytes>, ConnectionError>>) {
         match frame {
             Some(Ok(frame)) => {
-                self.timeout.renew();
-                if let Ok(data) = frame.into_data() {
+                // Comments and empty events keep a connection open, and no call.
+                if let Ok(data) = frame.into_data()
+                    && self.converter.push(data)
+                {
                     self.tries = 0;
-                    self.converter.push(data);
+                    self.timeout.renew();
                 }
             }
             Some(Err(_)) => {

@@ -92,13 +92,10 @@ impl HttpUpstream {
                 (_, said) => Refused::Otherwise(said.into()),
             });
         }
-        let failure = if status.is_redirection() {
-            Failure::new(
-                FailureKind::Config,
-                format!("it redirects (HTTP {status}), which is not followed"),
-            )
-            .remedy("give the server's final URL")
-        } else if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+        if status.is_redirection() {
+            return Err(self.http.redirected(status, &head.headers));
+        }
+        let failure = if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
             Failure::new(FailureKind::Connection, format!("it responded with HTTP {status}"))
         } else {
             // A server of the other era responds like this, too.
