@@ -191,8 +191,7 @@ impl Lists {
         method: &Method,
         params: &RawObject,
     ) -> Result<Bytes, ErrorObject> {
-        // Most SDKs write an absent cursor as null, and read it so.
-        let after = match params.get("cursor").filter(|cursor| *cursor != "null") {
+        let after = match params.get("cursor") {
             None => None,
             Some(raw) => Some(self.cursors.open(&context.gateway.spec.name, method, raw)?),
         };
