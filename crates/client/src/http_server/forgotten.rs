@@ -23,8 +23,7 @@ impl HttpServer {
         &self,
         open: &OpenSession,
         credential: &UpstreamCredential,
-        sent: &RequestId,
-        (status, text): (StatusCode, &Bytes),
+        (sent, status, text): (&RequestId, StatusCode, &Bytes),
     ) -> bool {
         if open.id.is_none() {
             return false;

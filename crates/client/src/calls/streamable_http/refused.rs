@@ -52,18 +52,18 @@ impl HttpUpstream {
     ) -> Result<Refused> {
         in_flight.cancel_on_drop.answered();
         let (head, body) = response.into_parts();
-        let text = match in_flight.timeout.wait(pin!(collect::body(body, ERROR_BYTES))).await {
+        let (status, read) = (head.status, collect::body(body, ERROR_BYTES));
+        let text = match in_flight.timeout.wait(pin!(read)).await {
             Ok(text) => text.unwrap_or_default(),
             Err(WaitError::Timeout(error)) => return Err(error),
             Err(WaitError::Cancelled) => return Ok(Refused::Cancelled),
         };
-        let status = head.status;
-        if status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN {
+        if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
             return Err(self.http.unwelcome(status));
         }
         if let Some((session, open)) = session {
-            let sent = &in_flight.conversion.sent;
-            let asking = self.http.has_forgotten(open, request.credential, sent, (status, &text));
+            let refusal = (&in_flight.conversion.sent, status, &text);
+            let asking = self.http.has_forgotten(open, request.credential, refusal);
             match in_flight.timeout.wait(pin!(asking)).await {
                 Ok(true) => {
                     session.expire(open);
@@ -80,8 +80,7 @@ impl HttpUpstream {
                 envelope::parse(&text, &envelope::ParseLimits::default())
             && let envelope::Outcome::Error(raw) = &response.outcome
         {
-            let code = ErrorObject::parse(raw).map(|error| error.code);
-            let conversion = &in_flight.conversion;
+            let (code, conversion) = (ErrorObject::parse(raw).map(|error| error.code), &in_flight.conversion);
             let said = conversion.message(&response.outcome, None);
             if code.is_some_and(|code| speaks_otherwise(code, &conversion.method)) {
                 self.http.eras.forget();
