@@ -29,6 +29,7 @@ mod key_file;
 mod kubernetes;
 mod label;
 mod name;
+mod omitted;
 mod owner;
 mod policy;
 mod registry;
@@ -61,7 +62,7 @@ pub use challenge::Challenge;
 pub use claims::Claims;
 pub use clock::{Clock, SystemClock};
 pub use credential::{CredentialKey, CredentialReader, CredentialStore, Lease};
-pub use discovery::{Discovery, OmittedDefinition, ServerSnapshot};
+pub use discovery::{Discovery, ServerSnapshot};
 pub use endpoint::{
     CallHandle, Channel, ChannelNotification, ChannelRequest, Endpoint, Exchange, ExchangeEvent, HttpEndpoint,
     RpcResponse, ServerHandshake, ServerRequest,
@@ -76,6 +77,7 @@ pub use key_file::KeyFile;
 pub use kubernetes::{EnvFrom, ImagePull, ImagePullSecret, KubernetesOptions, RunAs, StdioCarrier, Toleration};
 pub use label::Labels;
 pub use name::{FieldKey, GatewayName, InstallName, Role, Scope, ServerName, TeamId, ToolName, UserId};
+pub use omitted::OmittedDefinition;
 pub use owner::Owner;
 pub use policy::{Action, AllowAll, Decision, MethodUse, Policy, PolicyFn, PromptUse, ResourceUse, ToolUse};
 pub use registry::{Change, Key, Page, Record, RecordKind, Registry, Revision};
