@@ -141,6 +141,20 @@ impl ClientCapabilities {
     }
 }
 
+/// Adds extensions to a `capabilities` object.
+pub(crate) fn with_extensions(capabilities: Bytes, extensions: Option<&Bytes>) -> Bytes {
+    let Some(extensions) = extensions else {
+        return capabilities;
+    };
+    match RawObject::parse_checked(&capabilities) {
+        Ok(mut all) => {
+            all.set("extensions", extensions.clone());
+            all.to_bytes()
+        }
+        Err(_) => capabilities,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,6 +4,8 @@
 //! credentials of one scope see the same lists.
 
 pub(crate) mod cached;
+mod channel_watch;
+pub(crate) mod definition;
 pub(crate) mod digests;
 pub(crate) mod fetch;
 pub(crate) mod limits;
@@ -16,11 +18,17 @@ pub(crate) mod tools;
 
 use std::{fmt::Debug, sync::Arc, time::Duration};
 
-use portolan_core::{Result, ServerSnapshot, ServerSpec, Tool, ToolSet, UpstreamCredential};
+use portolan_core::{OmittedDefinition, Result, ServerSnapshot, ServerSpec, Tool, ToolSet, UpstreamCredential};
 use portolan_wire::method::Method;
 use serde_json::value::RawValue;
 
-use self::{cached::CachedList, digests::DefinitionDigests, scope::Catalogs};
+use self::{
+    cached::CachedList,
+    channel_watch::ChannelWatch,
+    definition::{Kind, Sorted},
+    digests::DefinitionDigests,
+    scope::Catalogs,
+};
 pub use self::{
     cached::{CacheHints, ListSnapshot},
     prompts::{Prompt, Prompts},
@@ -49,6 +57,7 @@ pub(crate) struct Catalog {
 pub(crate) struct ServerLists {
     connection: Arc<ServerConnection>,
     catalogs: Catalogs,
+    channel: ChannelWatch,
     /// Told of lists that have changed without the server saying so.
     sink: Arc<dyn NotificationSink>,
 }
@@ -85,8 +94,15 @@ mod sealed {
         #[doc(hidden)]
         fn read(source: &Source<'_>, lists: &Lists<'_>, items: Vec<Box<RawValue>>) -> Self;
 
-        /// Returns `true` if another list is the same, byte for byte.
+        /// Returns what the server listed besides, and that was left out because clients could not read it.
+        fn omitted(&self) -> &[OmittedDefinition];
+
+        /// Returns `true` if a newer list has nothing that listeners have to be told: it is the same, perhaps in another
+        /// order.
         fn is_same(&self, other: &Self) -> bool;
+
+        /// Returns `true` if the lists are equal, byte for byte.
+        fn is_identical(&self, other: &Self) -> bool;
     }
 
     /// A catalog, for the kinds of list to choose from.
@@ -111,6 +127,7 @@ impl ServerLists {
         Self {
             connection,
             catalogs: Catalogs::new(),
+            channel: ChannelWatch::default(),
             sink,
         }
     }
@@ -144,6 +161,7 @@ impl ServerLists {
         self: &Arc<Self>,
         credential: &Arc<UpstreamCredential>,
     ) -> Result<Arc<ListSnapshot<L>>> {
+        self.look_at_channel().await;
         let catalog = self.catalogs.of(credential);
         let cached = cached::<L>(&catalog);
         let Some(listed) = cached.listed.load_full() else {
@@ -164,6 +182,7 @@ impl ServerLists {
         credential: &Arc<UpstreamCredential>,
         age: Duration,
     ) -> Result<Arc<ListSnapshot<L>>> {
+        self.look_at_channel().await;
         let catalog = self.catalogs.of(credential);
         let cached = cached::<L>(&catalog);
         match cached.listed.load_full() {
@@ -176,7 +195,19 @@ impl ServerLists {
     /// The tools that the server lists now, in its order, past every cache.
     pub(crate) async fn fetch_tools(self: &Arc<Self>, credential: &Arc<UpstreamCredential>) -> Result<Vec<Tool>> {
         let listed = self.items(&Method::ToolsList, Tools::MEMBER, credential).await?;
-        Ok(tools::parse(self, listed.items))
+        Ok(tools::parse(self, listed.items).0)
+    }
+
+    /// The tools that the server lists now, with those that were left out, past every cache.
+    pub(crate) async fn fetch_tools_snapshot(
+        self: &Arc<Self>,
+        credential: &Arc<UpstreamCredential>,
+    ) -> Result<ServerSnapshot> {
+        let listed = self.items(&Method::ToolsList, Tools::MEMBER, credential).await?;
+        let (tools, omitted) = tools::parse(self, listed.items);
+        let mut snapshot = ServerSnapshot::of_tools(tools);
+        snapshot.omitted = omitted;
+        Ok(snapshot)
     }
 
     /// Asks the server for all that it lists, in its order: tools, prompts, resources and templates. What cannot be used is
@@ -185,30 +216,31 @@ impl ServerLists {
         self: &Arc<Self>,
         credential: &Arc<UpstreamCredential>,
     ) -> Result<ServerSnapshot> {
-        let mut snapshot = ServerSnapshot::of_tools(self.fetch_tools(credential).await?);
-        snapshot.prompts = self.fetch_usable::<Prompts>("name", credential).await?;
-        snapshot.resources = self.fetch_usable::<Resources>("uri", credential).await?;
+        let mut snapshot = self.fetch_tools_snapshot(credential).await?;
+        let omitted = &mut snapshot.omitted;
+        snapshot.prompts = self.fetch_usable::<Prompts>(Kind::PROMPT, omitted, credential).await?;
+        snapshot.resources = self
+            .fetch_usable::<Resources>(Kind::RESOURCE, omitted, credential)
+            .await?;
         snapshot.templates = self
-            .fetch_usable::<ResourceTemplates>("uriTemplate", credential)
+            .fetch_usable::<ResourceTemplates>(Kind::TEMPLATE, omitted, credential)
             .await?;
         Ok(snapshot)
     }
 
-    /// Returns the items of a list that are within the limits and have the member `key`.
+    /// Returns the items of a list that clients can read.
     async fn fetch_usable<L: Listing>(
         &self,
-        key: &str,
+        kind: Kind,
+        omitted: &mut Vec<OmittedDefinition>,
         credential: &Arc<UpstreamCredential>,
     ) -> Result<Vec<Box<RawValue>>> {
-        let mut items = self.fetch::<L>(credential).await?.items;
-        items.retain(|item| match limits::has_name(item, key, &self.config().limits) {
-            Ok(()) => true,
-            Err(problem) => {
-                tracing::warn!(server = %self.spec().name, list = L::MEMBER, problem, "item left out");
-                false
-            }
-        });
-        Ok(items)
+        let items = self.fetch::<L>(credential).await?.items.into_iter();
+        let mut sorted = Sorted::new(kind, self.spec().name.as_str());
+        let usable = items.filter_map(|item| sorted.take(item, &self.config().limits, Ok));
+        let usable = usable.collect();
+        omitted.append(&mut sorted.omitted);
+        Ok(usable)
     }
 
     /// Seeds the cached tools with those of a registry, unless the registry gave the same before: the server may have been
@@ -220,12 +252,10 @@ impl ServerLists {
         }
         let known = catalog.tools.listed.load_full();
         let seed = seeds.of(&self.spec().name, tools);
-        if !catalog.digests.begin_with(&seed.seen) {
-            self.watch_definitions(catalog, &seed.items);
-        }
+        let has_news = !catalog.digests.begin_with(&seed.seen) && self.watch_definitions(catalog, &seed.items);
         let (hints, change) = (CacheHints::default(), catalog.tools.change());
         let listed = catalog.tools.store_shared(seed.items, seed.derived, hints, change);
-        if known.is_some_and(|known| !sealed::Read::is_same(&*known.items, &*listed.items)) {
+        if known.is_some_and(|known| has_news || !sealed::Read::is_same(&*known.items, &*listed.items)) {
             self.sink.tell(&ServerNotification::List(ListKind::Tools));
         }
     }
@@ -242,6 +272,19 @@ impl ServerLists {
         });
     }
 
+    /// Marks all lists as stale that may have changed without an announcement, as by a restart.
+    pub(crate) fn doubt(&self, restarted: bool) {
+        self.catalogs.for_each(|catalog| {
+            if restarted {
+                catalog.digests.note_restart();
+            }
+            catalog.tools.doubt();
+            catalog.prompts.doubt();
+            catalog.resources.doubt();
+            catalog.templates.doubt();
+        });
+    }
+
     /// Fetches the cached lists again, because notifications may have been missed, and announces changes.
     pub(crate) fn reread(self: &Arc<Self>, credential: &Arc<UpstreamCredential>) {
         let catalog = self.catalogs.of(credential);
@@ -252,7 +295,23 @@ impl ServerLists {
     }
 
     fn reread_one<L: Listing>(self: &Arc<Self>, catalog: &Arc<Catalog>, credential: &Arc<UpstreamCredential>) {
-        if cached::<L>(catalog).listed.load().is_some() {
+        let cached = cached::<L>(catalog);
+        if cached.listed.load().is_some() || cached.has_failed() {
+            self.refresh::<L>(catalog, credential);
+        }
+    }
+
+    /// Fetches the lists again that could not be fetched, because the server can be reached now.
+    pub(crate) fn reread_failed(self: &Arc<Self>, credential: &Arc<UpstreamCredential>) {
+        let catalog = self.catalogs.of(credential);
+        self.reread_one_failed::<Tools>(&catalog, credential);
+        self.reread_one_failed::<Prompts>(&catalog, credential);
+        self.reread_one_failed::<Resources>(&catalog, credential);
+        self.reread_one_failed::<ResourceTemplates>(&catalog, credential);
+    }
+
+    fn reread_one_failed<L: Listing>(self: &Arc<Self>, catalog: &Arc<Catalog>, credential: &Arc<UpstreamCredential>) {
+        if cached::<L>(catalog).has_failed() {
             self.refresh::<L>(catalog, credential);
         }
     }

@@ -5,8 +5,15 @@ use http::{HeaderMap, header};
 use http_body::Body;
 use http_body_util::BodyExt;
 use portolan_wire::{
-    envelope::{self, Incoming, Message, Outcome},
+    envelope::{self, Message, Notification, Outcome, Response},
+    error::ErrorObject,
     sse,
+};
+
+/// The limits of a server's messages.
+const LIMITS: envelope::ParseLimits = envelope::ParseLimits {
+    depth: 1024,
+    batch: 1024,
 };
 
 /// The reason why a body could not be collected.
@@ -62,6 +69,18 @@ pub async fn last_response<B>(body: B, limit: usize) -> Result<Option<Bytes>, Co
 where
     B: Body<Data = Bytes>,
 {
+    response_in_events(body, limit, |_| {}).await
+}
+
+/// As [`last_response`]. `other` takes the notifications before the response.
+async fn response_in_events<B>(
+    body: B,
+    limit: usize,
+    mut other: impl FnMut(Notification),
+) -> Result<Option<Bytes>, CollectError>
+where
+    B: Body<Data = Bytes>,
+{
     let mut body = std::pin::pin!(body);
     let mut decoder = sse::Decoder::new(limit);
     while let Some(frame) = body.frame().await {
@@ -69,30 +88,66 @@ where
             decoder.push(data);
         }
         while let Some(event) = decoder.next_event().map_err(|_| CollectError::TooLarge)? {
-            if outcome(&event.data).is_some() {
-                return Ok(Some(event.data));
+            if !event.is_message() {
+                continue;
+            }
+            let Ok(incoming) = envelope::parse(&event.data, &LIMITS) else {
+                continue;
+            };
+            let mut response = None;
+            for message in incoming.into_messages() {
+                match message {
+                    Message::Response(found) => response = Some(found),
+                    Message::Notification(notification) => other(notification),
+                    Message::Request(_) => {}
+                }
+            }
+            if let Some(response) = response {
+                return Ok(Some(alone(response, event.data)));
             }
         }
     }
     Ok(None)
 }
 
-/// Returns the one response to a small request, of a JSON body or an event stream.
-pub(crate) async fn message<B>(headers: &HeaderMap, body: B, limit: usize) -> Option<Bytes>
+/// Returns the one response to a small request, of a JSON body or an event stream. `other` takes the notifications before it.
+pub(crate) async fn message<B>(
+    headers: &HeaderMap,
+    body: B,
+    limit: usize,
+    other: impl FnMut(Notification),
+) -> Option<Bytes>
 where
     B: Body<Data = Bytes>,
 {
     if !is_events(headers) {
         return self::body(body, limit).await.ok();
     }
-    last_response(body, limit).await.ok().flatten()
+    response_in_events(body, limit, other).await.ok().flatten()
 }
 
 /// Returns the outcome of a JSON-RPC response.
 pub(crate) fn outcome(text: &Bytes) -> Option<Outcome> {
-    match envelope::parse(text, &envelope::ParseLimits { depth: 1024, batch: 1 }) {
-        Ok(Incoming::One(Message::Response(response))) => Some(response.outcome),
+    let messages = envelope::parse(text, &LIMITS).ok()?.into_messages();
+    let mut responses = messages.into_iter().filter_map(|message| match message {
+        Message::Response(response) => Some(response.outcome),
         _ => None,
+    });
+    responses.next()
+}
+
+/// Returns the text of a response, which came in `text`.
+fn alone(response: Response, text: Bytes) -> Bytes {
+    if !text.trim_ascii_start().starts_with(b"[") {
+        return text;
+    }
+    let Some(id) = &response.id else { return text };
+    match response.outcome {
+        Outcome::Result(raw) => envelope::result(id, &raw),
+        Outcome::Error(raw) => match ErrorObject::parse(&raw) {
+            Some(error) => envelope::error(Some(id), &error),
+            None => text,
+        },
     }
 }
 

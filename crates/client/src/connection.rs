@@ -28,6 +28,7 @@ use crate::{
     reachability::Reachability,
     request::{Requester, UpstreamRequest},
     server_info::{ServerInfo, ServerInfoCell},
+    server_notifications::ChangeSinkCell,
     session_ref::UpstreamSessionRef,
 };
 
@@ -36,6 +37,7 @@ use crate::{
 pub(crate) struct ServerConnection {
     spec: Arc<ServerSpec>,
     info: Arc<ServerInfoCell>,
+    changes: Arc<ChangeSinkCell>,
     address: Address,
     client: Client,
     /// The HTTP side of a server that a runtime runs, replaced when its address changes.
@@ -64,11 +66,12 @@ pub(crate) enum Route {
 impl ServerConnection {
     /// Returns the server of `spec` at an HTTP endpoint.
     pub(crate) fn remote(client: &Client, spec: Arc<ServerSpec>, endpoint: HttpEndpoint) -> Self {
-        let info = Arc::<ServerInfoCell>::default();
-        let http = HttpServer::new(spec.clone(), endpoint, client.clone(), info.clone());
+        let (info, changes) = (Arc::<ServerInfoCell>::default(), Arc::<ChangeSinkCell>::default());
+        let http = HttpServer::new(spec.clone(), endpoint, client.clone(), info.clone(), changes.clone());
         let address = Address::Fixed(Arc::new(HttpUpstream::new(http)));
         Self {
             info,
+            changes,
             ..Self::new(client, spec, address)
         }
     }
@@ -77,6 +80,7 @@ impl ServerConnection {
         Self {
             spec,
             info: Arc::default(),
+            changes: Arc::default(),
             address,
             client: client.clone(),
             resolved: None.into(),
@@ -91,6 +95,11 @@ impl ServerConnection {
 
     pub(crate) fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// Returns the cell of what takes the changes that the server announces on the streams of requests.
+    pub(crate) fn changes(&self) -> &ChangeSinkCell {
+        &self.changes
     }
 
     pub(crate) fn config(&self) -> &ClientConfig {
@@ -192,6 +201,11 @@ impl ServerConnection {
         }
     }
 
+    /// Returns `true` if the server is always reached by HTTP.
+    pub(crate) fn is_at_fixed_url(&self) -> bool {
+        matches!(self.address, Address::Fixed(_))
+    }
+
     /// Returns `true` if a later request finds a task of this server: in its session at a URL, or in the one process that
     /// all callers share.
     pub(crate) fn finds_tasks(&self) -> bool {
@@ -242,6 +256,7 @@ impl ServerConnection {
             endpoint,
             client,
             info,
+            self.changes.clone(),
         )));
         self.resolved.store(Some(http.clone()));
         http

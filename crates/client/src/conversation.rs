@@ -9,6 +9,7 @@ use std::{
     },
 };
 
+use bytes::Bytes;
 use portolan_core::{Channel, ServerName};
 use portolan_wire::{era::ProtocolVersion, level::LogLevel};
 
@@ -36,6 +37,8 @@ use crate::{
 pub struct Conversation {
     id: Box<str>,
     version: ProtocolVersion,
+    /// The extensions that the client declared and that are relayed: a raw JSON object.
+    extensions: Option<Bytes>,
     /// The number of the log level; 0 if the client set none.
     level: AtomicU8,
     sessions: Mutex<HashMap<ServerName, Arc<UpstreamSession>>>,
@@ -51,11 +54,33 @@ impl Conversation {
         Self {
             id: id.into(),
             version,
+            extensions: None,
             level: AtomicU8::default(),
             sessions: Mutex::default(),
             channels: Mutex::default(),
             reader: OnceLock::new(),
         }
+    }
+
+    /// Sets the extensions that servers are told that the client has: a raw JSON object, by name.
+    ///
+    /// ```
+    /// use portolan_client::Conversation;
+    /// use portolan_wire::era::ProtocolVersion;
+    ///
+    /// let extensions = bytes::Bytes::from_static(br#"{"io.modelcontextprotocol/ui":{}}"#);
+    /// let conversation = Conversation::new("session 1", ProtocolVersion::V2025_11_25).with_extensions(Some(extensions));
+    /// assert!(conversation.extensions().is_some());
+    /// ```
+    #[must_use]
+    pub fn with_extensions(mut self, extensions: Option<Bytes>) -> Self {
+        self.extensions = extensions;
+        self
+    }
+
+    /// Returns the extensions that servers are told that the client has.
+    pub fn extensions(&self) -> Option<&Bytes> {
+        self.extensions.as_ref()
     }
 
     /// Returns the protocol version of the client.

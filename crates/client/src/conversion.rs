@@ -155,12 +155,17 @@ impl Conversion {
 
     /// Returns `true` if a response whose head has this `result_type` passes unchanged.
     pub(crate) fn passes(&self, result_type: Option<&Bytes>) -> bool {
+        self.id.as_raw() == self.sent.as_raw() && self.passes_but_for_id(result_type)
+    }
+
+    /// Returns `true` if a response whose head has this `result_type` passes unchanged, apart from its id.
+    pub(crate) fn passes_but_for_id(&self, result_type: Option<&Bytes>) -> bool {
         let kept = match self.result_type() {
             ResultType::Keep => true,
             ResultType::Ensure | ResultType::EnsureUncached => result_type.is_some(),
             ResultType::Strip => false,
         };
-        kept && self.id == self.sent && !self.is_task(result_type) && !self.rewrites_uris()
+        kept && !self.is_task(result_type) && !self.rewrites_uris()
     }
 
     /// Returns `true` if a response names a task by an id that has to be rewritten.
@@ -240,7 +245,7 @@ impl Conversion {
                 if self.result_type() == ResultType::Keep && !self.is_older() && self.tasks.is_none() =>
             {
                 match whole {
-                    Some(whole) if self.id == self.sent => whole.clone(),
+                    Some(whole) if self.id.as_raw() == self.sent.as_raw() => whole.clone(),
                     _ => envelope::result(&self.id, raw),
                 }
             }
@@ -303,7 +308,7 @@ impl Conversion {
             changed |= content::without_links(&mut result);
         }
         Converted::Message(match whole {
-            Some(whole) if !changed && self.id == self.sent => whole.clone(),
+            Some(whole) if !changed && self.id.as_raw() == self.sent.as_raw() => whole.clone(),
             _ if !changed => envelope::result(&self.id, raw),
             _ => envelope::result(&self.id, &result.to_bytes()),
         })

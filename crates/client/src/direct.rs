@@ -244,7 +244,6 @@ impl UpstreamServer {
             id: &RequestId::from_u64(1),
             method,
             params,
-            unchanged: None,
             declared: None,
             capabilities: ClientCapabilities::NONE,
             odd_output: false,

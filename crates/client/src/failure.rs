@@ -13,6 +13,9 @@ use portolan_wire::{
 /// The key of the typed failure: in `_meta` of a tool result, in `data` of an error.
 pub const FAILURE_KEY: &str = "dev.portolan/failure";
 
+/// The key of the definitions that were left out of a list, in its `_meta`: by server, the problem of each by its name.
+pub const OMITTED_KEY: &str = "dev.portolan/omitted";
+
 /// Returns the JSON-RPC error for an error outside of a tool call.
 pub fn error_object(error: &Error) -> ErrorObject {
     let object = match error {

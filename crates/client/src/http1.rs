@@ -7,6 +7,7 @@
 pub(crate) mod body;
 pub(crate) mod buffered_io;
 pub(crate) mod framing;
+pub(crate) mod gzip;
 pub(crate) mod head;
 pub(crate) mod pool;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -29,6 +30,7 @@ pub(crate) use self::{body::ResponseBody, pool::ConnectionPool};
 use self::{
     buffered_io::{BufferedIo, Stream},
     framing::Framing,
+    gzip::GzipDecoder,
     head::{Head, HeadReader},
     pool::{IDLE_FOR, said_idle_for},
 };
@@ -66,6 +68,8 @@ pub enum ConnectionError {
     Length,
     /// The chunked encoding is not valid.
     Chunk,
+    /// The body is compressed in a way that cannot be read, though no compression was asked for.
+    Encoding,
 }
 
 impl Connection {
@@ -90,14 +94,15 @@ impl Connection {
         }
         self.io.begin(head::write(&request), request.body().clone());
         let mut reader = HeadReader::default();
-        let head = match std::future::poll_fn(|cx| self.poll_head(cx, pool, &mut reader)).await {
+        let mut head = match std::future::poll_fn(|cx| self.poll_head(cx, pool, &mut reader)).await {
             Ok(head) => head,
             Err(_) if !self.io.has_sent => return Err(SendError::NotSent(request)),
             Err(fault) => return Err(SendError::Broken(fault)),
         };
         let (framing, stays) = Framing::of(&head).map_err(SendError::Broken)?;
         self.idle_for.get_or_insert_with(|| said_idle_for(&head.headers));
-        let mut response = Response::new(ResponseBody::new(self, framing, stays, pool));
+        let gzip = GzipDecoder::take(&mut head.headers).map_err(SendError::Broken)?;
+        let mut response = Response::new(ResponseBody::new(self, framing, stays, pool).decoded(gzip));
         *response.status_mut() = head.status;
         *response.headers_mut() = head.headers;
         Ok(response)
@@ -148,6 +153,7 @@ impl fmt::Display for ConnectionError {
             Self::Head(problem) => write!(f, "the head of the response {problem}"),
             Self::Length => f.write_str("invalid content-length"),
             Self::Chunk => f.write_str("invalid chunked encoding"),
+            Self::Encoding => f.write_str("it is compressed, and cannot be decompressed; no compression was asked for"),
         }
     }
 }

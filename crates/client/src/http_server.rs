@@ -1,6 +1,7 @@
 //! A server at a URL: headers, single requests, the handshake, the GET stream of a session.
 
 pub(crate) mod era_detection;
+pub(crate) mod forgotten;
 pub(crate) mod get_stream;
 pub(crate) mod handshake;
 pub(crate) mod headers;
@@ -17,7 +18,7 @@ use std::{
     time::Duration,
 };
 
-use http::StatusCode;
+use http::{HeaderMap, StatusCode, header};
 use portolan_core::{Error, Failure, FailureKind, HttpEndpoint, ServerSpec};
 use portolan_wire::id::RequestId;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -29,6 +30,7 @@ use crate::{
     era_cache::EraCache,
     http1::pool::ConnectionPool,
     server_info::ServerInfoCell,
+    server_notifications::ChangeSinkCell,
 };
 
 /// A server at a URL. A [`SessionStreamReader`](crate::SessionStreamReader) gets one.
@@ -43,6 +45,8 @@ pub struct HttpServer {
     client: Client,
     /// The information of the server about itself, shared with its [`UpstreamServer`](crate::UpstreamServer).
     info: Arc<ServerInfoCell>,
+    /// What takes the changes that the server announces on the streams of requests.
+    changes: Arc<ChangeSinkCell>,
     pub(crate) eras: EraCache,
     next_id: AtomicU64,
     /// `true` if the server has no GET stream.
@@ -55,6 +59,7 @@ impl HttpServer {
         endpoint: HttpEndpoint,
         client: Client,
         info: Arc<ServerInfoCell>,
+        changes: Arc<ChangeSinkCell>,
     ) -> Self {
         Self {
             place: sending::place(&endpoint.url),
@@ -64,6 +69,7 @@ impl HttpServer {
             endpoint,
             client,
             info,
+            changes,
             eras: EraCache::default(),
             next_id: AtomicU64::new(1),
             no_get_stream: AtomicBool::new(false),
@@ -82,6 +88,11 @@ impl HttpServer {
     /// Returns the information of the server about itself.
     pub(crate) fn info(&self) -> &ServerInfoCell {
         &self.info
+    }
+
+    /// Returns what takes the changes that the server announces on the streams of requests.
+    pub(crate) fn changes(&self) -> &ChangeSinkCell {
+        &self.changes
     }
 
     pub(crate) fn limits(&self) -> &ClientLimits {
@@ -137,6 +148,23 @@ impl HttpServer {
         self.failed(Failure::new(cause, format!("it responded with HTTP {status}")))
     }
 
+    /// Returns the error of a redirect, which is not followed: the credential is for this address.
+    pub(crate) fn redirected(&self, status: StatusCode, headers: &HeaderMap) -> Error {
+        let to = headers.get(header::LOCATION).and_then(|to| to.to_str().ok());
+        let to = to.and_then(|to| self.endpoint.url.join(to).ok()).map(|mut to| {
+            // What may be a secret.
+            to.set_query(None);
+            to.set_fragment(None);
+            let _ = (to.set_username(""), to.set_password(None));
+            format!(" to {to}")
+        });
+        let problem = format!(
+            "it redirects{} (HTTP {status}), which is not followed",
+            to.unwrap_or_default()
+        );
+        self.failed(Failure::new(FailureKind::Config, problem).remedy("give the server's final URL"))
+    }
+
     pub(crate) fn failed(&self, failure: Failure) -> Error {
         Error::NotReady {
             what: "server",
@@ -164,6 +192,7 @@ impl HttpServer {
     /// Records that the server has forgotten a session: it may have been replaced.
     pub(crate) fn note_forgotten(&self) {
         self.no_get_stream.store(false, Ordering::Relaxed);
+        self.changes.restarted();
     }
 
     pub(crate) fn has_no_get_stream(&self) -> bool {

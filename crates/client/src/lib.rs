@@ -196,7 +196,10 @@ pub use self::{
     cancellation::Cancellation,
     capabilities::ClientCapabilities,
     capability_filter::capability_filter,
-    catalog::{CacheHints, ListSnapshot, Listing, Prompt, Prompts, ResourceTemplates, Resources, ToolSeeds, Tools},
+    catalog::{
+        CacheHints, ListSnapshot, Listing, Prompt, Prompts, ResourceTemplates, Resources, ToolSeeds, Tools,
+        definition::legacy_tool_definition,
+    },
     client::Client,
     config::{ClientConfig, ClientLimits, ClientTimeouts, DefinitionHook},
     connect::{Connect, Io, TcpConnect},

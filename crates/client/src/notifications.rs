@@ -42,6 +42,7 @@
 //! # }
 //! ```
 
+mod announced;
 pub(crate) mod channel;
 mod cooperative_yield;
 pub(crate) mod driver;
@@ -51,7 +52,7 @@ pub(crate) mod legacy;
 mod listening;
 pub(crate) mod modern;
 
-pub(crate) use self::feed::NotificationFeeds;
+pub(crate) use self::{announced::AnnouncedChanges, feed::NotificationFeeds};
 pub use self::{
     feed::{GrantedFilter, NotificationFeed},
     listening::Listening,

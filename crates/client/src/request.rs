@@ -10,6 +10,7 @@ use portolan_wire::{
     header::ParamHeader,
     id::RequestId,
     level::LogLevel,
+    meta,
     method::Method,
     object::RawObject,
 };
@@ -28,15 +29,13 @@ use crate::{
 pub struct UpstreamRequest<'a> {
     /// The side that sent it.
     pub requester: Requester<'a>,
-    /// The requester's id. The response has this id, whatever id the server sees.
+    /// The requester's id. The response has this id. The server sees an id of this client's own, because a requester's id may
+    /// come back in another spelling.
     pub id: &'a RequestId,
     /// The method.
     pub method: &'a Method,
     /// The params, with the server's own names (of tools, prompts, resources) and `_meta` as the requester sent it.
     pub params: &'a RawObject,
-    /// The requester's own text of the request, if nothing in it was changed. It is sent as it is if the eras are the
-    /// same.
-    pub unchanged: Option<&'a Bytes>,
     /// The capabilities to declare to a modern server, where they differ from those in `params`.
     pub declared: Option<&'a Bytes>,
     /// The capabilities of the requester that the server may use during the call.
@@ -86,6 +85,28 @@ impl UpstreamRequest<'_> {
         match (&self.requester, upstream) {
             (Requester::Modern { .. }, Era::Legacy) if !may_suspend => ClientCapabilities::NONE,
             _ => self.capabilities,
+        }
+    }
+}
+
+impl UpstreamRequest<'_> {
+    /// Returns the extensions that the requester has declared to servers: a raw JSON object. Sessions at a legacy server are
+    /// opened with them.
+    pub(crate) fn extensions(&self) -> Option<Bytes> {
+        match &self.requester {
+            Requester::Legacy { conversation, .. } => conversation.extensions().cloned(),
+            Requester::Modern { .. } => {
+                let meta = self.params.get(meta::META)?;
+                // Most clients have none, which costs no parsing.
+                memchr::memmem::find(meta, b"\"extensions\"")?;
+                let members = RawObject::parse_checked(meta).ok()?;
+                let own = RawObject::parse_checked(members.get(meta::CLIENT_CAPABILITIES)?).ok()?;
+                let mut extensions = RawObject::parse_checked(own.get("extensions")?).ok()?;
+                // Tasks are converted, and no extension of legacy servers.
+                extensions.remove(meta::TASKS_EXTENSION);
+                (!extensions.is_empty()).then(|| extensions.to_bytes())
+            }
+            Requester::Internal => None,
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::{
     catalog::{ListSnapshot, Listing, ServerLists, ToolSeeds},
     client::Client,
     connection::{Address, ServerConnection, unknown_endpoint},
-    notifications::{NotificationFeed, NotificationFeeds},
+    notifications::{AnnouncedChanges, NotificationFeed, NotificationFeeds},
     request::UpstreamRequest,
     server_info::ServerInfo,
     session_ref::UpstreamSessionRef,
@@ -134,8 +134,12 @@ impl UpstreamServer {
 
     fn new(connection: ServerConnection) -> Self {
         let (connection, feeds) = (Arc::new(connection), Arc::<NotificationFeeds>::default());
+        let lists = Arc::new(ServerLists::new(connection.clone(), feeds.clone()));
+        connection
+            .changes()
+            .set(Box::new(AnnouncedChanges::new(&lists, &feeds)));
         Self {
-            lists: Arc::new(ServerLists::new(connection.clone(), feeds.clone())),
+            lists,
             connection,
             feeds,
         }
@@ -286,6 +290,15 @@ impl UpstreamServer {
     /// As [`call`](Self::call). There is no deadline for the list as a whole.
     pub async fn fetch_tools(&self, credential: &Arc<UpstreamCredential>) -> Result<Vec<Tool>> {
         self.lists.fetch_tools(credential).await
+    }
+
+    /// Returns the tools that the server lists now, with those that were left out, without the cache.
+    ///
+    /// # Errors
+    ///
+    /// As [`fetch_tools`](Self::fetch_tools).
+    pub async fn fetch_tools_snapshot(&self, credential: &Arc<UpstreamCredential>) -> Result<ServerSnapshot> {
+        self.lists.fetch_tools_snapshot(credential).await
     }
 
     /// Fetches all lists, in the server's order: tools, prompts, resources and templates. Items that are not valid are

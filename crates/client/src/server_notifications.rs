@@ -1,8 +1,13 @@
 //! Notifications of a server outside of calls, and their filters.
 
-use std::{collections::BTreeSet, fmt::Debug, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    fmt::Debug,
+    sync::{Arc, OnceLock},
+};
 
 use bytes::Bytes;
+use portolan_core::UpstreamCredential;
 use portolan_wire::{
     envelope::Notification,
     level::LogLevel,
@@ -75,6 +80,42 @@ pub struct NotificationFilter {
 pub trait NotificationSink: Debug + Send + Sync {
     /// Receives a notification.
     fn tell(&self, change: &ServerNotification);
+}
+
+/// Takes the changes that a server announces on the stream of a request, where they do not belong.
+pub(crate) trait ChangeSink: Debug + Send + Sync {
+    /// Takes a change that was announced to a session with this credential.
+    fn changed(&self, change: &ServerNotification, credential: &UpstreamCredential);
+
+    /// Learns that the server may have been restarted: its lists may be others.
+    fn restarted(&self);
+}
+
+/// The sink of one server's changes; empty until its lists are cached.
+#[derive(Debug, Default)]
+pub(crate) struct ChangeSinkCell(OnceLock<Box<dyn ChangeSink>>);
+
+impl ChangeSinkCell {
+    pub(crate) fn set(&self, sink: Box<dyn ChangeSink>) {
+        let _ = self.0.set(sink);
+    }
+
+    /// Passes on that the server may have been restarted.
+    pub(crate) fn restarted(&self) {
+        if let Some(sink) = self.0.get() {
+            sink.restarted();
+        }
+    }
+
+    /// Passes on the change that a notification announces, if it is one.
+    pub(crate) fn take(&self, notification: &Notification, credential: &UpstreamCredential) {
+        let Some(sink) = self.0.get() else { return };
+        if let Some(change @ (ServerNotification::List(_) | ServerNotification::Updated { .. })) =
+            ServerNotification::read(notification)
+        {
+            sink.changed(&change, credential);
+        }
+    }
 }
 
 impl ListKind {

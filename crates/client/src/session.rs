@@ -217,7 +217,13 @@ mod tests {
         let spec = ServerSpec::remote("up", "http://127.0.0.1:9/mcp").expect("a server");
         let endpoint = HttpEndpoint::new("http://127.0.0.1:9/mcp".parse().expect("a URL"));
         let client = Client::new(ClientConfig::default());
-        Arc::new(HttpServer::new(Arc::new(spec), endpoint, client, Arc::default()))
+        Arc::new(HttpServer::new(
+            Arc::new(spec),
+            endpoint,
+            client,
+            Arc::default(),
+            Arc::default(),
+        ))
     }
 
     fn bearer(token: &str) -> UpstreamCredential {

@@ -61,6 +61,7 @@ pub trait AuditSink: Debug + Send + Sync {
             tool = change.tool,
             before = change.before,
             after = change.after,
+            restarted = change.restarted,
             "a server has changed the definition of a tool"
         );
     }
@@ -78,6 +79,8 @@ pub struct DefinitionChange<'a> {
     pub before: &'a str,
     /// The SHA-256 of the definition that the server lists now.
     pub after: &'a str,
+    /// `true` if the server is known to have been restarted in between.
+    pub restarted: bool,
 }
 
 impl<'a> DefinitionChange<'a> {
@@ -96,6 +99,7 @@ impl<'a> DefinitionChange<'a> {
             tool,
             before,
             after,
+            restarted: false,
         }
     }
 }

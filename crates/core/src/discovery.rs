@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::{Endpoint, Result, Tool, UpstreamCredential};
+use crate::{Endpoint, OmittedDefinition, Result, Tool, UpstreamCredential};
 
 /// Asks a server for its catalogue.
 ///
@@ -48,6 +48,15 @@ pub trait Discovery: Debug + Send + Sync {
     async fn tools(&self, endpoint: &Endpoint, credential: &UpstreamCredential) -> Result<Vec<Tool>> {
         Ok(self.snapshot(endpoint, credential).await?.tools)
     }
+
+    /// Asks for the tools alone, with those that were left out. By default it asks for everything.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`snapshot`](Self::snapshot).
+    async fn tools_snapshot(&self, endpoint: &Endpoint, credential: &UpstreamCredential) -> Result<ServerSnapshot> {
+        self.snapshot(endpoint, credential).await
+    }
 }
 
 /// The catalogue of a server at one time: raw definitions, in the server's order.
@@ -71,6 +80,8 @@ pub struct ServerSnapshot {
     pub resources: Vec<Box<RawValue>>,
     /// The resource templates (`resources/templates/list`), as raw JSON objects.
     pub templates: Vec<Box<RawValue>>,
+    /// What was left out of these lists.
+    pub omitted: Vec<OmittedDefinition>,
 }
 
 impl ServerSnapshot {
@@ -102,5 +113,6 @@ impl PartialEq for ServerSnapshot {
             && same(&self.prompts, &other.prompts)
             && same(&self.resources, &other.resources)
             && same(&self.templates, &other.templates)
+            && self.omitted == other.omitted
     }
 }

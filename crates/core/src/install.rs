@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{CredentialKey, Failure, FieldKey, InstallName, Owner, Secret, ServerName, ToolSet};
+use crate::{CredentialKey, Failure, FieldKey, InstallName, OmittedDefinition, Owner, Secret, ServerName, ToolSet};
 
 /// An install: a server connected for one owner. It holds the answers and the keys of the secrets.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,6 +25,9 @@ pub struct Install {
     pub state: InstallState,
     /// The tools that the server listed when it was last asked. Installs with equal tools can share them.
     pub tools: ToolSet,
+    /// The tools that it listed besides, and that were left out.
+    #[serde(default)]
+    pub omitted: Vec<OmittedDefinition>,
     /// The time of its creation.
     pub created: Timestamp,
     /// The time of its last change.
@@ -84,6 +87,7 @@ impl Install {
             secrets: BTreeMap::new(),
             state: InstallState::Pending,
             tools: ToolSet::default(),
+            omitted: Vec::new(),
             created: now,
             updated: now,
         }

@@ -6,6 +6,6 @@ mod origin;
 
 pub(crate) use self::{
     auth::Authentication,
-    intake::{accepts, check_id, check_types, names_session, read},
+    intake::{accepts, check_id, check_types, drain, names_session, read},
     origin::check as check_origin,
 };

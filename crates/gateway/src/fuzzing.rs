@@ -118,7 +118,8 @@ async fn run(moves: &[u8]) {
         match what {
             0 => {
                 let version = portolan_wire::era::ProtocolVersion::NEWEST_LEGACY;
-                let Ok(id) = sessions.open(&gateway, &callers[who], version, ClientCapabilities::NONE, None) else {
+                let Ok(id) = sessions.open(&gateway, &callers[who], version, ClientCapabilities::NONE, None, None)
+                else {
                     return;
                 };
                 known.push((id, who, now + 24 * 3600, false));

@@ -8,7 +8,7 @@ use std::{
     convert::Infallible,
     fmt,
     future::Future,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -18,7 +18,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Method as Verb, Request, Response, StatusCode};
+use http::{Method as Verb, Request, Response, StatusCode, header, request::Parts};
 use portolan_client::Client;
 use portolan_core::{
     AuditSink, Authenticator, Bus, Clock, CredentialBroker, GatewayName, Guard, Policy, Result, SessionStore,
@@ -268,9 +268,17 @@ impl McpGateway {
     where
         B: http_body::Body<Data = Bytes>,
     {
-        match self.services.serve(&self.path, request).await {
+        let (head, body) = request.into_parts();
+        let mut body = pin!(body);
+        let waits_for_us = head.headers.contains_key(header::EXPECT);
+        match self.services.serve(&self.path, head, body.as_mut()).await {
             Ok(response) => response,
-            Err(rejection) => rejection.into_response(),
+            Err(rejection) => {
+                if !waits_for_us && !body.is_end_stream() {
+                    Box::pin(edge::drain(body)).await;
+                }
+                rejection.into_response()
+            }
         }
     }
 }
@@ -336,12 +344,11 @@ impl Services {
     }
 
     /// Handles a request: checks its origin, finds the gateway, authenticates the caller, and dispatches the message.
-    async fn serve<B>(&self, path: &str, request: Request<B>) -> Result<Response<Body>, Rejection>
+    async fn serve<B>(&self, path: &str, head: Parts, body: Pin<&mut B>) -> Result<Response<Body>, Rejection>
     where
         B: http_body::Body<Data = Bytes>,
     {
         self.housekeeping.start();
-        let (head, body) = request.into_parts();
         edge::check_origin(&self.config, &head)?;
         let request_id = RequestLabel::new(self.next_request.fetch_add(1, Ordering::Relaxed));
         let name = gateway_name(path, head.uri.path());
@@ -381,7 +388,7 @@ impl Services {
     }
 
     /// Returns the error for an unknown gateway. Only authenticated callers learn that it does not exist.
-    async fn unknown_gateway(&self, name: Option<&str>, head: &http::request::Parts, request_id: &str) -> Rejection {
+    async fn unknown_gateway(&self, name: Option<&str>, head: &Parts, request_id: &str) -> Rejection {
         let Some(name) = name.and_then(|name| GatewayName::parse(name).ok()) else {
             return Rejection::http(StatusCode::NOT_FOUND, "no such endpoint");
         };

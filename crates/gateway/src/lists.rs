@@ -7,9 +7,10 @@ use std::{sync::Arc, time::Duration};
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::future::join_all;
 use portolan_client::{
-    CacheHints, ListSnapshot, Listing, Prompts, ResourceTemplates, Resources, Tools, failure::FAILURE_KEY,
+    CacheHints, ListSnapshot, Listing, Prompts, ResourceTemplates, Resources, Tools,
+    failure::{FAILURE_KEY, OMITTED_KEY},
 };
-use portolan_core::{Decision, Error, ResourceNaming, Result, ServerName};
+use portolan_core::{Decision, Error, OmittedDefinition, ResourceNaming, Result, ServerName};
 use portolan_wire::{
     era::{Era, ProtocolVersion},
     error::ErrorObject,
@@ -38,6 +39,16 @@ pub(crate) struct Lists {
 /// An item of a list: its name or URI for clients, and its definition.
 type Item = (Box<str>, Bytes);
 
+/// Who asks, with a client of which era.
+type Client<'a> = (&'a RequestContext, Era);
+
+/// The items of one server that a caller may see.
+struct Shown {
+    items: Vec<Item>,
+    omitted: Vec<OmittedDefinition>,
+    hints: CacheHints,
+}
+
 /// All items of one kind that a caller may see.
 #[derive(Debug)]
 struct Merged {
@@ -45,6 +56,8 @@ struct Merged {
     items: Vec<Item>,
     /// The servers whose lists could not be fetched.
     failures: Vec<(String, Error)>,
+    /// The definitions that were left out, by server.
+    omitted: Vec<(ServerName, Vec<OmittedDefinition>)>,
     hints: CacheHints,
 }
 
@@ -53,8 +66,14 @@ trait Listable: Listing {
     /// The setting that distinguishes equal names of two servers.
     const REMEDY: &'static str = "naming: prefix";
 
-    /// Returns the items of a server's list that a caller may see.
-    fn shown(listed: &ListSnapshot<Self>, access: &Access, context: &RequestContext, place: Place<'_>) -> Vec<Item>;
+    /// Returns the items of a server's list that a caller with a client of this era may see.
+    fn shown(listed: &ListSnapshot<Self>, access: &Access, client: Client<'_>, place: Place<'_>) -> Vec<Item>;
+
+    /// Returns what was left out of a server's list.
+    fn left_out(server: &ServerName, listed: &ListSnapshot<Self>) -> Vec<OmittedDefinition> {
+        let _ = server;
+        listed.omitted().to_vec()
+    }
 
     /// Returns whether a server may have such items for callers of this gateway.
     fn within(route: &ServerRoute) -> bool {
@@ -63,13 +82,16 @@ trait Listable: Listing {
 }
 
 impl Listable for Tools {
-    fn shown(listed: &ListSnapshot<Self>, access: &Access, context: &RequestContext, place: Place<'_>) -> Vec<Item> {
+    fn shown(listed: &ListSnapshot<Self>, access: &Access, (context, era): Client<'_>, place: Place<'_>) -> Vec<Item> {
         let server = &place.0.server.name;
         let tools = exposed_tools(server, listed);
         let visible = tools
             .iter()
             .filter(|tool| is_visible(access.tool(context, place, tool)));
-        let items = visible.filter_map(|tool| item(tool, context, server));
+        let items = visible.filter_map(|tool| match tool.legacy() {
+            Some(tool) if era == Era::Legacy => item(tool, context, server),
+            _ => item(tool, context, server),
+        });
         match context.gateway.spec.resource_naming {
             ResourceNaming::Prefix => items
                 .map(|(name, tool)| (name, uris::in_text(server, &tool, uris::TOOL)))
@@ -78,13 +100,17 @@ impl Listable for Tools {
         }
     }
 
+    fn left_out(server: &ServerName, listed: &ListSnapshot<Self>) -> Vec<OmittedDefinition> {
+        [listed.omitted(), exposed_tools(server, listed).omitted()].concat()
+    }
+
     fn within(_: &ServerRoute) -> bool {
         true
     }
 }
 
 impl Listable for Prompts {
-    fn shown(listed: &ListSnapshot<Self>, access: &Access, context: &RequestContext, place: Place<'_>) -> Vec<Item> {
+    fn shown(listed: &ListSnapshot<Self>, access: &Access, (context, _): Client<'_>, place: Place<'_>) -> Vec<Item> {
         let server = &place.0.server.name;
         let prompts = exposed_prompts(server, listed);
         let visible = prompts
@@ -97,7 +123,7 @@ impl Listable for Prompts {
 impl Listable for Resources {
     const REMEDY: &'static str = "resource naming: prefix";
 
-    fn shown(listed: &ListSnapshot<Self>, access: &Access, context: &RequestContext, place: Place<'_>) -> Vec<Item> {
+    fn shown(listed: &ListSnapshot<Self>, access: &Access, (context, _): Client<'_>, place: Place<'_>) -> Vec<Item> {
         let all = listed.items.iter();
         let visible = all.filter(|(uri, _)| is_visible(access.resource(context, place, uri)));
         by_uri(visible, context, &place.0.server.name, uris::RESOURCE)
@@ -107,7 +133,7 @@ impl Listable for Resources {
 impl Listable for ResourceTemplates {
     const REMEDY: &'static str = "resource naming: prefix";
 
-    fn shown(listed: &ListSnapshot<Self>, access: &Access, context: &RequestContext, place: Place<'_>) -> Vec<Item> {
+    fn shown(listed: &ListSnapshot<Self>, access: &Access, (context, _): Client<'_>, place: Place<'_>) -> Vec<Item> {
         let all = listed.items.iter();
         let visible = all.filter(|(uri, _)| is_visible(access.resource(context, place, uri)));
         by_uri(visible, context, &place.0.server.name, uris::TEMPLATE)
@@ -169,17 +195,19 @@ impl Lists {
             None => None,
             Some(raw) => Some(self.cursors.open(&context.gateway.spec.name, method, raw)?),
         };
+        let client = (context, version.era());
         let (member, mut merged) = match method {
-            Method::PromptsList => (Prompts::MEMBER, self.merged::<Prompts>(context).await),
-            Method::ResourcesList => (Resources::MEMBER, self.merged::<Resources>(context).await),
+            Method::PromptsList => (Prompts::MEMBER, self.merged::<Prompts>(client).await),
+            Method::ResourcesList => (Resources::MEMBER, self.merged::<Resources>(client).await),
             Method::ResourceTemplatesList => (
                 ResourceTemplates::MEMBER,
-                self.merged::<ResourceTemplates>(context).await,
+                self.merged::<ResourceTemplates>(client).await,
             ),
-            _ => (Tools::MEMBER, self.merged::<Tools>(context).await),
+            _ => (Tools::MEMBER, self.merged::<Tools>(client).await),
         };
         let items = &mut merged.items;
         if let Some(after) = after {
+            merged.omitted.clear();
             items.retain(|(name, _)| **name > *after);
         }
         let page = self.config.limits.page.max(1);
@@ -195,16 +223,22 @@ impl Lists {
         Ok(self.render(version, member, &merged, next))
     }
 
-    async fn merged<L: Listable>(&self, context: &RequestContext) -> Merged {
+    async fn merged<L: Listable>(&self, client: Client<'_>) -> Merged {
+        let (context, _) = client;
         let places = context.places().filter(|(route, _)| L::within(route));
-        let fetched = join_all(places.map(|place| async move { (place.0, self.shown_of::<L>(context, place).await) }));
+        let fetched = join_all(places.map(|place| async move { (place.0, self.shown_of::<L>(client, place).await) }));
         let (mut items, mut failures): (Vec<(Item, &ServerName)>, _) = (Vec::new(), Vec::new());
         let mut hints: Option<CacheHints> = None;
+        let mut omitted = Vec::new();
         for (route, shown) in fetched.await {
             match shown {
-                Ok((shown, said)) => {
-                    items.extend(shown.into_iter().map(|item| (item, &route.server.name)));
-                    hints = Some(hints.map_or(said, |hints| hints.and(said)));
+                Ok(shown) => {
+                    let server = &route.server.name;
+                    items.extend(shown.items.into_iter().map(|item| (item, server)));
+                    if !shown.omitted.is_empty() {
+                        omitted.push((server.clone(), shown.omitted));
+                    }
+                    hints = Some(hints.map_or(shown.hints, |hints| hints.and(shown.hints)));
                 }
                 Err(error) => {
                     let list = L::MEMBER;
@@ -227,14 +261,16 @@ impl Lists {
         let mut hints = hints.filter(|_| failures.is_empty()).unwrap_or_default();
         hints.public &= !self.resolver.access().depends_on_caller()
             && context.gateway.routes().iter().all(|route| route.is_shared_by_all());
-        Merged { items, failures, hints }
+        Merged {
+            items,
+            failures,
+            omitted,
+            hints,
+        }
     }
 
-    async fn shown_of<L: Listable>(
-        &self,
-        context: &RequestContext,
-        place: Place<'_>,
-    ) -> Result<(Vec<Item>, CacheHints)> {
+    async fn shown_of<L: Listable>(&self, client: Client<'_>, place: Place<'_>) -> Result<Shown> {
+        let (context, _) = client;
         let credential = self.resolver.credential(context, place, None).await?;
         let listed = place.0.upstream(place.1).list::<L>(&credential).await?;
         let hints = CacheHints {
@@ -242,7 +278,14 @@ impl Lists {
             // A server that receives a credential may return a different list to each caller, whatever its hints say.
             public: listed.hints.public && credential.headers.is_empty(),
         };
-        Ok((L::shown(&listed, self.resolver.access(), context, place), hints))
+        let access = self.resolver.access();
+        let mut omitted = L::left_out(&place.0.server.name, &listed);
+        omitted.retain(|omitted| access.may_know(context, place, omitted));
+        Ok(Shown {
+            items: L::shown(&listed, access, client, place),
+            omitted,
+            hints,
+        })
     }
 
     fn render(&self, version: ProtocolVersion, member: &str, merged: &Merged, next: Option<String>) -> Bytes {
@@ -265,7 +308,10 @@ impl Lists {
         if let Some(next) = next {
             result.set("nextCursor", object::quote(&next));
         }
-        let meta = list_meta(&self.config, version.era(), &merged.failures);
+        let mut meta = list_meta(&self.config, version.era(), &merged.failures);
+        if !merged.omitted.is_empty() {
+            meta.set(OMITTED_KEY, omitted(&merged.omitted));
+        }
         if !meta.is_empty() {
             result.set("_meta", meta.to_bytes());
         }
@@ -287,6 +333,19 @@ pub(crate) fn list_meta(config: &GatewayConfig, era: Era, failures: &[(String, E
         meta.set(FAILURE_KEY, reasons.to_bytes());
     }
     meta
+}
+
+/// Returns the problems of the definitions that were left out, by server and name.
+fn omitted(omitted: &[(ServerName, Vec<OmittedDefinition>)]) -> Bytes {
+    let mut servers = RawObject::new();
+    for (server, definitions) in omitted {
+        let mut problems = RawObject::new();
+        for definition in definitions {
+            problems.set(&definition.name, object::quote(&definition.problem));
+        }
+        servers.set(server.as_str(), problems.to_bytes());
+    }
+    servers.to_bytes()
 }
 
 fn write_hints(result: &mut RawObject, hints: CacheHints) {

@@ -48,8 +48,6 @@ pub(crate) struct RelayRequest {
     pub(crate) method: Method,
     /// The params, with the server's own names.
     pub(crate) params: RawObject,
-    /// The client's request as received, if it is unchanged.
-    pub(crate) unchanged: Option<Bytes>,
     /// The client capabilities for a modern server, if they differ from those in `params`.
     pub(crate) declared: Option<Bytes>,
     /// Which server requests the client accepts from this server.
@@ -103,7 +101,6 @@ impl RelayRequest {
             id: &self.id,
             method: &self.method,
             params: &self.params,
-            unchanged: self.unchanged.as_ref(),
             declared: self.declared.as_ref(),
             capabilities: self.capabilities,
             odd_output: self.tool().is_some_and(|tool| tool.odd_output),

@@ -23,6 +23,16 @@ pub enum Incoming {
     Batch(Vec<Message>),
 }
 
+impl Incoming {
+    /// Returns the messages, whether they came alone or as a batch.
+    pub fn into_messages(self) -> Vec<Message> {
+        match self {
+            Self::One(message) => vec![message],
+            Self::Batch(messages) => messages,
+        }
+    }
+}
+
 /// A JSON-RPC message whose payload is a slice of the input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Message {

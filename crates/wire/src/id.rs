@@ -1,17 +1,47 @@
 //! The id of a JSON-RPC request, as it was written.
 
-use std::fmt;
+mod value;
+
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+};
 
 use bytes::Bytes;
 
+use self::value::IdValue;
 use crate::scan::{JsonKind, Scanner};
 
 /// The raw JSON text of a JSON-RPC id: a string or a number.
 ///
-/// Two ids are equal if their texts are: `1`, `1.0` and `"1"` are three ids, and a peer gets back exactly the one that it
-/// sent. A clone shares the text.
-#[derive(Clone, PartialEq, Eq, Hash)]
+/// Two ids are equal if their values are, because a peer that decodes and encodes JSON may write one in another way: `1` and
+/// `1.0` are one id, as are `"\u2713"` and `"✓"`; `"1"` is another one. A peer gets back the text that it sent. A clone shares
+/// the text.
+///
+/// ```
+/// use portolan_wire::{Bytes, id::RequestId};
+///
+/// let id = |raw: &'static str| RequestId::parse(&Bytes::from_static(raw.as_bytes())).expect("an id");
+/// assert_eq!(id("1"), id("1.0"));
+/// assert_ne!(id("1"), id("\"1\""));
+/// assert_eq!(id("1.0").to_string(), "1.0");
+/// ```
+#[derive(Clone)]
 pub struct RequestId(Bytes);
+
+impl PartialEq for RequestId {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0 || IdValue::of(&self.0) == IdValue::of(&other.0)
+    }
+}
+
+impl Eq for RequestId {}
+
+impl Hash for RequestId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        IdValue::of(&self.0).hash(state);
+    }
+}
 
 impl RequestId {
     /// The longest id, in bytes of raw JSON.
@@ -47,7 +77,8 @@ impl RequestId {
 
     /// Returns the number, if the id is plain decimal digits that fit.
     ///
-    /// Only the spelling of [`from_u64`](Self::from_u64) counts: `1.0`, `01` and `"1"` are not 1.
+    /// Only the spelling of [`from_u64`](Self::from_u64) counts: `1.0`, `01` and `"1"` are not 1. It is for a sender's own
+    /// ids, of which another spelling is somebody else's.
     pub fn as_u64(&self) -> Option<u64> {
         let text = std::str::from_utf8(&self.0).ok()?;
         text.bytes().all(|byte| byte.is_ascii_digit()).then_some(())?;
@@ -148,5 +179,38 @@ mod tests {
         assert_eq!(RequestId::from_u64(u64::MAX).as_u64(), Some(u64::MAX));
         assert_eq!(parse("1.0").unwrap().as_u64(), None);
         assert_eq!(parse("\"1\"").unwrap().as_u64(), None);
+    }
+
+    #[test]
+    fn equal_values_are_equal_ids() {
+        let hash = |id: &RequestId| {
+            std::hash::BuildHasher::hash_one(
+                &std::hash::BuildHasherDefault::<std::hash::DefaultHasher>::default(),
+                id,
+            )
+        };
+        let same: [&[&str]; 6] = [
+            &["1", "1.0", "1e0", "10e-1", "0.1E+1"],
+            &["0", "-0", "0.0", "0e9"],
+            &["-120", "-1.2e2", "-120.00"],
+            &["9007199254740993", "9007199254740993.0"],
+            &["\"\\u2713\"", "\"\u{2713}\""],
+            &["\"a/b\"", "\"a\\/b\"", "\"\\u0061/b\""],
+        ];
+        for (at, spellings) in same.iter().enumerate() {
+            for one in *spellings {
+                let one = RequestId::parse(&Bytes::copy_from_slice(one.as_bytes())).unwrap();
+                for (other_at, others) in same.iter().enumerate() {
+                    for other in *others {
+                        let other = RequestId::parse(&Bytes::copy_from_slice(other.as_bytes())).unwrap();
+                        assert_eq!(one == other, at == other_at, "{one} {other}");
+                        assert!(at != other_at || hash(&one) == hash(&other), "{one} {other}");
+                    }
+                }
+            }
+        }
+        assert_ne!(parse("9007199254740993").unwrap(), parse("9007199254740992").unwrap());
+        assert_ne!(parse("1").unwrap(), parse("\"1\"").unwrap());
+        assert_ne!(parse("1e400").unwrap(), parse("1e401").unwrap());
     }
 }

@@ -13,7 +13,7 @@ use std::{pin::pin, sync::Arc};
 use http::{Response, StatusCode, header};
 use portolan_core::{Result, UpstreamCredential};
 
-use self::{listening::FirstEvent, prepare::SessionInUse, retry::Refused};
+use self::{json::JsonBeginning, listening::FirstEvent, retry::Refused};
 use crate::{
     calls::{
         events::Events,
@@ -61,10 +61,18 @@ impl HttpUpstream {
             self.http.probe(credential).await?;
             return Ok(());
         }
-        let session = self.sessions.take(None, credential, ClientCapabilities::NONE).session;
+        let session = self
+            .sessions
+            .take(None, credential, ClientCapabilities::NONE, None)
+            .session;
         let version = legacy_version(None, &eras.legacy_versions);
-        let opened =
-            session.get(async || Box::pin(self.http.handshake(version, credential, ClientCapabilities::NONE)).await);
+        let opened = session.get(async || {
+            Box::pin(
+                self.http
+                    .handshake(version, credential, ClientCapabilities::NONE.to_json()),
+            )
+            .await
+        });
         opened.await.map(drop)
     }
 
@@ -82,7 +90,8 @@ impl HttpUpstream {
                 match Box::pin(self.send_listening(http_request, request, &mut in_flight)).await {
                     Ok(FirstEvent::AnswerHead(head)) => Ok(head),
                     Ok(FirstEvent::Converted(head, said)) => {
-                        let relay = events::EventRelay::awaited(head, self.http.clone(), *in_flight, said);
+                        let relay =
+                            events::EventRelay::awaited(head, self.http.clone(), request.credential, *in_flight, said);
                         return Reply::begun(Box::pin(relay.settle()).await, events_reply);
                     }
                     Err(over) => Err(over),
@@ -97,18 +106,15 @@ impl HttpUpstream {
                 Ok(sent) => sent?,
                 Err(over) => return over_before_answer(in_flight.give_up(over)),
             };
-            if !reopened && self.has_forgotten(&response, session.as_ref()) {
-                in_flight.cancel_on_drop.answered();
-                reopened = true;
-                timeout = in_flight.timeout;
-                continue;
-            }
             if response.status() == StatusCode::OK {
-                return self.reply(response, in_flight).await;
+                return self.reply(response, request.credential, in_flight).await;
             }
-            let refused = Box::pin(self.refused(response, &mut in_flight)).await?;
+            let session = session.as_ref().filter(|_| !reopened);
+            let refused = Box::pin(self.refused(request, response, &mut in_flight, session)).await?;
             timeout = in_flight.timeout;
             match refused {
+                // Nor has a server that knows no such session (2025-11-25, basic/transports, session management 4).
+                Refused::Forgotten => reopened = true,
                 // The server has not processed the call, so it may be sent again, once, in the other version.
                 Refused::OtherVersion(_) if !asked_anew => asked_anew = true,
                 Refused::OtherVersion(reply) | Refused::Otherwise(reply) => return Ok(reply),
@@ -118,29 +124,26 @@ impl HttpUpstream {
         }
     }
 
-    /// Returns `true` if the server has forgotten the session of a call, so that it has not processed it: the call may be
-    /// sent again, once, in another session (2025-11-25, basic/transports, session management 4).
-    fn has_forgotten(&self, response: &Response<ResponseBody>, session: Option<&SessionInUse>) -> bool {
-        match session {
-            Some((session, open)) if response.status() == StatusCode::NOT_FOUND && open.id.is_some() => {
-                session.expire(open);
-                self.http.note_forgotten();
-                true
-            }
-            _ => false,
-        }
-    }
-
     /// Tells by the head what a response is.
-    async fn reply(&self, response: Response<ResponseBody>, in_flight: Box<InFlightCall>) -> Result<Reply> {
+    async fn reply(
+        &self,
+        response: Response<ResponseBody>,
+        credential: &Arc<UpstreamCredential>,
+        in_flight: Box<InFlightCall>,
+    ) -> Result<Reply> {
         let (head, body) = response.into_parts();
         if is_of_type(&head.headers, "application/json") {
             let length = head.headers.get(header::CONTENT_LENGTH).is_some();
-            let beginning = json::relay(body, length, in_flight, self.http.limits()).await?;
-            return Reply::begun(beginning, Reply::Json);
+            return match json::relay(body, length, in_flight, self.http.limits()).await? {
+                JsonBeginning::Reply(beginning) => Reply::begun(beginning, Reply::Json),
+                JsonBeginning::Batch(text, in_flight) => {
+                    let relay = events::EventRelay::of_batch(&text, self.http.clone(), credential, *in_flight);
+                    Reply::begun(Box::pin(relay.settle()).await, events_reply)
+                }
+            };
         }
         if is_events(&head.headers) {
-            let beginning = Box::pin(events::relay(body, self.http.clone(), *in_flight)).await;
+            let beginning = Box::pin(events::relay(body, self.http.clone(), credential, *in_flight)).await;
             return Reply::begun(beginning, events_reply);
         }
         Err(in_flight

@@ -11,7 +11,7 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
-use portolan_core::Error;
+use portolan_core::{Error, OmittedDefinition};
 use tokio::sync::Mutex;
 
 use super::sealed::Read;
@@ -31,8 +31,8 @@ pub struct ListSnapshot<L> {
     pub fetched: Instant,
     /// When the list was last fetched, or fetching it failed.
     pub(super) looked_at: Instant,
-    /// The number of changes that the server had announced before.
-    pub(super) change: u64,
+    /// The changes before.
+    pub(super) change: ChangeCount,
     derived: Arc<Derived>,
 }
 
@@ -58,6 +58,17 @@ pub(crate) struct CachedList<L> {
     failed: ArcSwapOption<Failed>,
     /// The number of changes that the server has announced.
     changes: AtomicU64,
+    /// How often the list may have changed without an announcement, as after a restart.
+    doubts: AtomicU64,
+}
+
+/// The changes of a list so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ChangeCount {
+    /// Those that the server announced.
+    pub(crate) announced: u64,
+    /// Those that there may have been besides.
+    doubted: u64,
 }
 
 /// A failed fetch.
@@ -86,7 +97,15 @@ impl<L> Default for CachedList<L> {
             turn: Mutex::default(),
             failed: None.into(),
             changes: AtomicU64::default(),
+            doubts: AtomicU64::default(),
         }
+    }
+}
+
+impl<L: super::Listing> ListSnapshot<L> {
+    /// Returns what the server listed besides, and that was left out because clients could not read it.
+    pub fn omitted(&self) -> &[OmittedDefinition] {
+        self.items.omitted()
     }
 }
 
@@ -116,20 +135,28 @@ impl<L> CachedList<L> {
         self.changes.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn change(&self) -> u64 {
-        self.changes.load(Ordering::Relaxed)
+    /// Marks the list as stale without an announcement: a difference is still news to listeners.
+    pub(crate) fn doubt(&self) {
+        self.doubts.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn change(&self) -> ChangeCount {
+        ChangeCount {
+            announced: self.changes.load(Ordering::Relaxed),
+            doubted: self.doubts.load(Ordering::Relaxed),
+        }
     }
 
     pub(crate) fn is_stale(&self, listed: &ListSnapshot<L>) -> bool {
         listed.change != self.change()
     }
 
-    /// Stores a fetched list. Items that are those of the cached list stay the same in memory.
-    pub(crate) fn store(&self, items: L, hints: CacheHints, change: u64) -> Arc<ListSnapshot<L>>
+    /// Stores a fetched list. If it is the cached one, its items stay the same in memory.
+    pub(crate) fn store(&self, items: L, hints: CacheHints, change: ChangeCount) -> Arc<ListSnapshot<L>>
     where
         L: Read,
     {
-        match self.listed.load_full().filter(|known| known.items.is_same(&items)) {
+        match self.listed.load_full().filter(|known| known.items.is_identical(&items)) {
             Some(known) => self.store_shared(known.items.clone(), known.derived.clone(), hints, change),
             None => self.store_shared(Arc::new(items), Arc::default(), hints, change),
         }
@@ -141,7 +168,7 @@ impl<L> CachedList<L> {
         items: Arc<L>,
         derived: Arc<Derived>,
         hints: CacheHints,
-        change: u64,
+        change: ChangeCount,
     ) -> Arc<ListSnapshot<L>> {
         let now = Instant::now();
         let listed = Arc::new(ListSnapshot {
@@ -176,6 +203,11 @@ impl<L> CachedList<L> {
                 derived: listed.derived.clone(),
             })));
         }
+    }
+
+    /// Returns `true` if the last fetch failed.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed.load().is_some()
     }
 
     pub(crate) fn failed_within(&self, age: Duration) -> bool {
@@ -245,7 +277,7 @@ mod tests {
         };
         list.fail(Instant::now(), &error);
         assert!(matches!(list.breaker(), Breaker::Open(open) if open.kind() == ErrorKind::Timeout));
-        list.store(Prompts::default(), CacheHints::default(), 0);
+        list.store(Prompts::default(), CacheHints::default(), list.change());
         assert!(matches!(list.breaker(), Breaker::Closed));
     }
 }

@@ -1,8 +1,11 @@
 //! Digests of tool definitions, to report tools whose definition changes.
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    collections::{HashMap, VecDeque},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use aws_lc_rs::digest;
@@ -10,6 +13,9 @@ use portolan_core::{DefinitionChange, Tool, ToolSetDigest};
 use serde_json::value::RawValue;
 
 use super::{Catalog, ServerLists, Tools};
+
+/// How many definitions of one tool are remembered.
+const KNOWN: usize = 8;
 
 /// The digests of tools, also of those that are no longer listed: a tool that disappears and comes back with another
 /// definition is the attack.
@@ -19,6 +25,8 @@ pub(super) struct DefinitionDigests {
     seen: Mutex<Arc<SeenTools>>,
     /// The digest of the registry's latest tools.
     seed: Mutex<Option<ToolSetDigest>>,
+    /// Set when the server was restarted since its tools were last compared.
+    restarted: AtomicBool,
 }
 
 /// The digests of tools by name.
@@ -26,12 +34,40 @@ pub(super) type SeenTools = HashMap<Box<str>, Seen>;
 
 type Digest = [u8; 32];
 
-#[derive(Clone, Copy, Debug)]
+/// What was seen under one name.
+#[derive(Clone, Debug)]
 pub(super) struct Seen {
+    /// The last definition.
+    last: Digests,
+    /// The definitions before it, without their order, the last one last.
+    known: VecDeque<Digest>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Digests {
     /// The digest of the text.
     text: Digest,
     /// The digest of the content: members sorted, without white space.
     meaning: Digest,
+    /// The digest of what is in it, in any order.
+    content: Digest,
+}
+
+impl Digests {
+    fn of(definition: &RawValue) -> Self {
+        let text = digest(definition.get().as_bytes());
+        let value: Option<serde_json::Value> = serde_json::from_str(definition.get()).ok();
+        let written = |order: Order| {
+            let mut out = String::new();
+            write(value.as_ref()?, order, &mut out);
+            Some(digest(out.as_bytes()))
+        };
+        Self {
+            text,
+            meaning: written(Order::Kept).unwrap_or(text),
+            content: written(Order::Ignored).unwrap_or(text),
+        }
+    }
 }
 
 impl DefinitionDigests {
@@ -58,45 +94,88 @@ impl DefinitionDigests {
 
 /// Returns the digests of tools.
 pub(super) fn seen_of<'a>(tools: impl Iterator<Item = &'a Tool>) -> SeenTools {
+    let seen = |tool: &Tool| Seen::first(Digests::of(tool.definition()));
     tools.map(|tool| (tool.name().as_str().into(), seen(tool))).collect()
 }
 
-fn seen(tool: &Tool) -> Seen {
-    let text = digest(tool.definition().get().as_bytes());
-    let meaning = meaning(tool.definition()).unwrap_or(text);
-    Seen { text, meaning }
+impl Seen {
+    fn first(now: Digests) -> Self {
+        Self {
+            last: now,
+            known: VecDeque::from([now.content]),
+        }
+    }
+
+    /// Records a definition. Returns the last one before it, unless this one was seen before, perhaps in another order.
+    fn replace(&mut self, now: Digests) -> Option<Digests> {
+        let before = std::mem::replace(&mut self.last, now);
+        if self.known.contains(&now.content) {
+            return None;
+        }
+        if self.known.len() >= KNOWN {
+            self.known.pop_front();
+        }
+        self.known.push_back(now.content);
+        Some(before)
+    }
 }
 
 impl ServerLists {
-    /// Compares each definition with the one that was seen before under its name.
-    pub(super) fn watch_definitions(&self, catalog: &Catalog, tools: &Tools) {
-        tools
-            .iter()
-            .for_each(|tool| self.watch_definition(&catalog.digests, tool));
+    /// Compares each definition with those that were seen before under its name. Returns `true` if one is new.
+    pub(super) fn watch_definitions(&self, catalog: &Catalog, tools: &Tools) -> bool {
+        let restarted = catalog.digests.restarted.swap(false, Ordering::Relaxed);
+        let watch = |tool: &Tool| self.watch_definition(&catalog.digests, tool, restarted);
+        tools.iter().map(watch).fold(false, |any, is_new| any | is_new)
     }
 
-    /// Compares a definition with the first and the last one that were seen under its name.
-    fn watch_definition(&self, digests: &DefinitionDigests, tool: &Tool) {
+    /// Compares a definition with those that were seen under its name. One that this server has had before, and one with
+    /// the same words in another order, is no change: some servers write sets in another order at each start.
+    fn watch_definition(&self, digests: &DefinitionDigests, tool: &Tool, restarted: bool) -> bool {
         let text = digest(tool.definition().get().as_bytes());
         let name = tool.name().as_str();
-        let mut seen = digests.lock();
-        let before = seen.get(name).copied();
-        if before.is_some_and(|before| before.text == text) {
-            return;
+        let mut all = digests.lock();
+        if all.get(name).is_some_and(|seen| seen.last.text == text) {
+            return false;
         }
-        let meaning = meaning(tool.definition()).unwrap_or(text);
-        if before.is_some() || seen.len() < 2 * self.config().limits.items {
-            Arc::make_mut(&mut seen).insert(name.into(), Seen { text, meaning });
-        }
-        drop(seen);
-        if let Some(before) = before.filter(|before| before.meaning != meaning) {
-            let (before, after) = (hex(&before.meaning), hex(&meaning));
-            let change = DefinitionChange::new(&self.spec().name, name, &before, &after);
-            if let Some(hook) = &self.config().on_definition_change {
-                hook(&change);
+        let now = Digests::of(tool.definition());
+        if !all.contains_key(name) {
+            if all.len() < 2 * self.config().limits.items {
+                Arc::make_mut(&mut all).insert(name.into(), Seen::first(now));
             }
+            return false;
         }
+        let Some(seen) = Arc::make_mut(&mut all).get_mut(name) else {
+            return false;
+        };
+        let Some(before) = seen.replace(now) else {
+            return false;
+        };
+        drop(all);
+        let (before, after) = (hex(&before.meaning), hex(&now.meaning));
+        let mut change = DefinitionChange::new(&self.spec().name, name, &before, &after);
+        change.restarted = restarted;
+        if let Some(hook) = &self.config().on_definition_change {
+            hook(&change);
+        }
+        true
     }
+}
+
+impl DefinitionDigests {
+    /// Records that the server was restarted.
+    pub(super) fn note_restart(&self) {
+        self.restarted.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Returns `true` if two definitions are the same but for the order of what is in them.
+pub(super) fn is_reordered(one: &[u8], other: &[u8]) -> bool {
+    let content = |text: &[u8]| {
+        let mut out = String::new();
+        write(&serde_json::from_slice(text).ok()?, Order::Ignored, &mut out);
+        Some(out)
+    };
+    one == other || content(one).is_some_and(|one| content(other) == Some(one))
 }
 
 fn digest(text: &[u8]) -> Digest {
@@ -105,15 +184,15 @@ fn digest(text: &[u8]) -> Digest {
     bytes
 }
 
-/// Servers may write the members of an object in a different order each time.
-fn meaning(definition: &RawValue) -> Option<Digest> {
-    let value: serde_json::Value = serde_json::from_str(definition.get()).ok()?;
-    let mut text = String::new();
-    write(&value, &mut text);
-    Some(digest(text.as_bytes()))
+/// Whether the order of words and items is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Order {
+    Kept,
+    Ignored,
 }
 
-fn write(value: &serde_json::Value, out: &mut String) {
+/// Writes a value. Servers may write the members of an object in a different order each time.
+fn write(value: &serde_json::Value, order: Order, out: &mut String) {
     use serde_json::Value;
     match value {
         Value::Object(members) => {
@@ -123,21 +202,53 @@ fn write(value: &serde_json::Value, out: &mut String) {
             for (key, value) in sorted {
                 out.push_str(&Value::from(key.as_str()).to_string());
                 out.push(':');
-                write(value, out);
+                write(value, order, out);
                 out.push(',');
             }
             out.push('}');
         }
         Value::Array(items) => {
-            out.push('[');
+            let mut texts: Vec<String> = Vec::with_capacity(items.len());
             for item in items {
-                write(item, out);
+                let mut text = String::new();
+                write(item, order, &mut text);
+                texts.push(text);
+            }
+            if order == Order::Ignored {
+                texts.sort();
+            }
+            out.push('[');
+            for text in texts {
+                out.push_str(&text);
                 out.push(',');
             }
             out.push(']');
         }
+        Value::String(text) if order == Order::Ignored => {
+            let mut words = words(text);
+            words.sort_unstable();
+            out.push_str(&Value::from(words.join(" ")).to_string());
+        }
         plain => out.push_str(&plain.to_string()),
     }
+}
+
+/// Returns the words of a text, and each of its other characters but white space.
+fn words(text: &str) -> Vec<&str> {
+    let is_word = |char: char| char.is_alphanumeric() || char == '_';
+    let mut words = Vec::new();
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let end = match is_word(first) {
+            true => rest.find(|char| !is_word(char)).unwrap_or(rest.len()),
+            false => first.len_utf8(),
+        };
+        if !first.is_whitespace() {
+            words.push(&rest[..end]);
+        }
+        rest = &rest[end..];
+    }
+    words
 }
 
 fn hex(digest: &Digest) -> String {
@@ -150,11 +261,29 @@ fn hex(digest: &Digest) -> String {
 mod tests {
     use super::*;
 
+    fn of(text: &str) -> Digests {
+        Digests::of(&RawValue::from_string(text.into()).expect("JSON"))
+    }
+
     #[test]
     fn the_order_of_members_means_nothing_and_everything_else_does() {
-        let of = |text: &str| meaning(&RawValue::from_string(text.into()).expect("JSON"));
+        let of = |text: &str| of(text).meaning;
         assert_eq!(of(r#"{"a":1,"b":[2, 3]}"#), of(r#"{ "b":[2,3],"a":1}"#));
         assert_ne!(of(r#"{"a":1,"b":[2,3]}"#), of(r#"{"a":1,"b":[3,2]}"#));
         assert_ne!(of(r#"{"a":"1"}"#), of(r#"{"a":1}"#));
+    }
+
+    #[test]
+    fn content_has_no_order() {
+        let of = |text: &str| of(text).content;
+        assert_eq!(
+            of(r#"{"a":"one of: x, y_1, z","b":[1,2]}"#),
+            of(r#"{"b":[2,1],"a":"one of: z, x, y_1"}"#)
+        );
+        assert_eq!(of(r#"{"a":"x,y"}"#), of(r#"{"a":"y,x"}"#));
+        assert_ne!(of(r#"{"a":"x, y"}"#), of(r#"{"a":"x, y!"}"#));
+        assert_ne!(of(r#"{"a":"x y"}"#), of(r#"{"a":"xy"}"#));
+        assert_ne!(of(r#"{"a":"x"}"#), of(r#"{"b":"x"}"#));
+        assert!(is_reordered(br#"{"a":"x y"}"#, br#"{"a":"y x"}"#) && !is_reordered(b"1", b"2"));
     }
 }

@@ -124,6 +124,7 @@ impl ServerLists {
         if let Some(error) = cached.failed_since(since) {
             return Err(error);
         }
+        self.look_at_channel().await;
         let begun = Instant::now();
         let change = cached.change();
         let fetched = tokio::time::timeout_at(deadline, self.fetch::<L>(credential)).await;
@@ -131,9 +132,13 @@ impl ServerLists {
             Ok(fetched) => {
                 let items = L::read(&Source(self), &Lists(catalog), fetched.items);
                 // Listeners know already of changes that the server announced.
-                let told = |known: &ListSnapshot<L>| known.change != change;
+                let told = |known: &ListSnapshot<L>| known.change.announced != change.announced;
                 let known = cached.listed.load_full();
-                let is_news = known.is_some_and(|known| !told(&known) && !known.items.is_same(&items));
+                let is_news = match known {
+                    Some(known) => !told(&known) && !known.items.is_same(&items),
+                    // Who listed while it could not be fetched has a list without it.
+                    None => cached.has_failed(),
+                };
                 let listed = cached.store(items, fetched.hints, change);
                 if is_news {
                     self.sink.tell(&ServerNotification::List(L::KIND));
@@ -206,7 +211,6 @@ impl ServerLists {
             id: &RequestId::from_u64(1),
             method,
             params: &params,
-            unchanged: None,
             declared: None,
             // The server can send no requests now. Some servers list tools that need a person only to clients with these
             // capabilities.

@@ -1,6 +1,5 @@
 //! The limits of definitions.
 
-use bytes::Bytes;
 use portolan_wire::object::{self, RawObject};
 use serde_json::value::RawValue;
 
@@ -21,15 +20,6 @@ pub(super) fn check(definition: &RawValue, limits: &ClientLimits) -> Result<(), 
         return Err("it is nested deeper than ClientLimits::schema_depth");
     }
     Ok(())
-}
-
-/// Checks an item against the limits, and that it has a text under `key`.
-pub(super) fn has_name(item: &RawValue, key: &str, limits: &ClientLimits) -> Result<(), &'static str> {
-    check(item, limits)?;
-    let definition = Bytes::copy_from_slice(item.get().as_bytes());
-    let members = RawObject::parse(&definition).map_err(|_| "it is not a JSON object")?;
-    let named = members.get(key).and_then(object::text);
-    named.map(drop).ok_or("it has no name")
 }
 
 /// Returns the nesting depth of a JSON text.

@@ -3,11 +3,14 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
+use portolan_core::OmittedDefinition;
 use portolan_wire::{method::Method, object::RawObject};
 use serde_json::value::RawValue;
 
 use super::{
-    Listing, limits,
+    Listing,
+    definition::{Kind, Sorted},
+    digests, limits,
     sealed::{Cached, Lists, Read, Source},
 };
 use crate::server_notifications::ListKind;
@@ -27,6 +30,7 @@ pub struct Prompt {
 pub struct Prompts {
     items: Vec<Prompt>,
     by_name: HashMap<Box<str>, usize>,
+    omitted: Vec<OmittedDefinition>,
 }
 
 impl Prompt {
@@ -74,24 +78,36 @@ impl Read for Prompts {
     }
 
     fn read(source: &Source<'_>, _: &Lists<'_>, items: Vec<Box<RawValue>>) -> Self {
-        let mut prompts = Self::default();
+        let (mut prompts, server) = (Self::default(), &source.0.spec().name);
+        let mut sorted = Sorted::new(Kind::PROMPT, server.as_str());
         for item in items {
-            let prompt = limits::check(&item, &source.0.config().limits).and_then(|()| Prompt::read(&item));
-            match prompt {
-                Ok(prompt) if !prompts.by_name.contains_key(&prompt.name) => {
-                    prompts.by_name.insert(prompt.name.clone(), prompts.items.len());
-                    prompts.items.push(prompt);
-                }
-                Ok(prompt) => {
-                    tracing::warn!(server = %source.0.spec().name, name = &*prompt.name, "prompt listed twice");
-                }
-                Err(problem) => tracing::warn!(server = %source.0.spec().name, problem, "prompt left out"),
+            let read = |item: Box<RawValue>| Prompt::read(&item).map_err(String::from);
+            let Some(prompt) = sorted.take(item, &source.0.config().limits, read) else {
+                continue;
+            };
+            if prompts.by_name.contains_key(&prompt.name) {
+                tracing::warn!(%server, name = &*prompt.name, "prompt listed twice");
+                continue;
             }
+            prompts.by_name.insert(prompt.name.clone(), prompts.items.len());
+            prompts.items.push(prompt);
         }
+        prompts.omitted = sorted.omitted;
         prompts
     }
 
+    fn omitted(&self) -> &[OmittedDefinition] {
+        &self.omitted
+    }
+
     fn is_same(&self, other: &Self) -> bool {
-        self.items == other.items
+        let is_same = |(one, other): (&Prompt, &Prompt)| {
+            one.name == other.name && digests::is_reordered(&one.definition, &other.definition)
+        };
+        self.items.len() == other.items.len() && self.items.iter().zip(&other.items).all(is_same)
+    }
+
+    fn is_identical(&self, other: &Self) -> bool {
+        (&self.items, &self.omitted) == (&other.items, &other.omitted)
     }
 }

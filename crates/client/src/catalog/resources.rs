@@ -3,11 +3,14 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
+use portolan_core::OmittedDefinition;
 use portolan_wire::{method::Method, object::RawObject};
 use serde_json::value::RawValue;
 
 use super::{
-    Listing, ServerLists, limits,
+    Listing, ServerLists,
+    definition::{Kind, Sorted},
+    digests, limits,
     sealed::{Cached, Lists, Read, Source},
     template::Template,
 };
@@ -23,6 +26,7 @@ const TEMPLATES: usize = 1000;
 pub struct Resources {
     items: Vec<(Box<str>, Bytes)>,
     by_uri: HashMap<Box<str>, usize>,
+    omitted: Vec<OmittedDefinition>,
 }
 
 /// The resource templates of one server, in its order.
@@ -30,6 +34,7 @@ pub struct Resources {
 pub struct ResourceTemplates {
     items: Vec<(Box<str>, Bytes)>,
     read: Vec<Template>,
+    omitted: Vec<OmittedDefinition>,
 }
 
 impl Resources {
@@ -76,7 +81,9 @@ impl Read for Resources {
 
     fn read(source: &Source<'_>, _: &Lists<'_>, items: Vec<Box<RawValue>>) -> Self {
         let mut resources = Self::default();
-        for (uri, definition) in read(source.0, &items, "uri") {
+        let (read, omitted) = read(source.0, items, Kind::RESOURCE, "uri");
+        resources.omitted = omitted;
+        for (uri, definition) in read {
             // Of two with one URI the first one is used.
             if !resources.by_uri.contains_key(&uri) {
                 resources.by_uri.insert(uri.clone(), resources.items.len());
@@ -86,8 +93,16 @@ impl Read for Resources {
         resources
     }
 
+    fn omitted(&self) -> &[OmittedDefinition] {
+        &self.omitted
+    }
+
     fn is_same(&self, other: &Self) -> bool {
-        self.items == other.items
+        is_same(&self.items, &other.items)
+    }
+
+    fn is_identical(&self, other: &Self) -> bool {
+        (&self.items, &self.omitted) == (&other.items, &other.omitted)
     }
 }
 
@@ -106,7 +121,9 @@ impl Read for ResourceTemplates {
 
     fn read(source: &Source<'_>, _: &Lists<'_>, items: Vec<Box<RawValue>>) -> Self {
         let mut templates = Self::default();
-        for (text, definition) in read(source.0, &items, "uriTemplate") {
+        let (read, omitted) = read(source.0, items, Kind::TEMPLATE, "uriTemplate");
+        templates.omitted = omitted;
+        for (text, definition) in read {
             if templates.contains(&text) {
                 continue;
             }
@@ -121,26 +138,44 @@ impl Read for ResourceTemplates {
         templates
     }
 
+    fn omitted(&self) -> &[OmittedDefinition] {
+        &self.omitted
+    }
+
     fn is_same(&self, other: &Self) -> bool {
-        self.items == other.items
+        is_same(&self.items, &other.items)
+    }
+
+    fn is_identical(&self, other: &Self) -> bool {
+        (&self.items, &self.omitted) == (&other.items, &other.omitted)
     }
 }
 
-fn read<'a>(
-    server: &'a ServerLists,
-    items: &'a [Box<RawValue>],
+/// Reads items under their key. Those that are not valid are left out and named.
+fn read(
+    server: &ServerLists,
+    items: Vec<Box<RawValue>>,
+    kind: Kind,
     key: &'static str,
-) -> impl Iterator<Item = (Box<str>, Bytes)> + 'a {
-    items.iter().filter_map(move |item| {
-        let read = limits::check(item, &server.config().limits).and_then(|()| {
-            let definition = Bytes::copy_from_slice(item.get().as_bytes());
-            let members = RawObject::parse(&definition).map_err(|_| "it is not a JSON object")?;
-            let uri = limits::name_in(&members, key, URI_BYTES).ok_or("its URI is missing or not valid")?;
-            Ok((uri, definition))
-        });
-        if let Err(problem) = &read {
-            tracing::warn!(server = %server.spec().name, problem, "resource left out");
-        }
-        read.ok()
-    })
+) -> (Vec<(Box<str>, Bytes)>, Vec<OmittedDefinition>) {
+    let mut sorted = Sorted::new(kind, server.spec().name.as_str());
+    let read = |item: Box<RawValue>| {
+        let definition = Bytes::copy_from_slice(item.get().as_bytes());
+        let members = RawObject::parse(&definition).map_err(|fault| fault.to_string())?;
+        let uri = limits::name_in(&members, key, URI_BYTES).ok_or("its URI is not valid")?;
+        Ok((uri, definition))
+    };
+    let limits = &server.config().limits;
+    let all = items
+        .into_iter()
+        .filter_map(|item| sorted.take(item, limits, read))
+        .collect();
+    (all, sorted.omitted)
+}
+
+/// Returns `true` if two lists are the same but for the order of what is in their definitions.
+fn is_same(one: &[(Box<str>, Bytes)], other: &[(Box<str>, Bytes)]) -> bool {
+    let mut pairs = one.iter().zip(other);
+    one.len() == other.len()
+        && pairs.all(|((uri, one), (other_uri, other))| uri == other_uri && digests::is_reordered(one, other))
 }

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 
-use portolan_core::Tool;
+use portolan_core::{OmittedDefinition, Tool};
 use portolan_wire::method::Method;
 use serde_json::value::RawValue;
 
 use super::{
-    Listing, ServerLists, limits,
+    Listing, ServerLists,
+    definition::{Kind, Sorted},
     sealed::{Cached, Lists, Read, Source},
 };
 use crate::server_notifications::ListKind;
@@ -17,6 +18,9 @@ use crate::server_notifications::ListKind;
 pub struct Tools {
     items: Vec<Tool>,
     by_name: HashMap<Box<str>, usize>,
+    omitted: Vec<OmittedDefinition>,
+    /// `true` if a definition differs from all that the server has had before.
+    has_news: bool,
 }
 
 impl Tools {
@@ -57,29 +61,39 @@ impl Read for Tools {
     }
 
     fn read(source: &Source<'_>, lists: &Lists<'_>, items: Vec<Box<RawValue>>) -> Self {
-        let tools = Self::new(parse(source.0, items));
-        source.0.watch_definitions(lists.0, &tools);
+        let (listed, omitted) = parse(source.0, items);
+        let mut tools = Self::new(listed);
+        tools.omitted = omitted;
+        tools.has_news = source.0.watch_definitions(lists.0, &tools);
         tools
     }
 
+    fn omitted(&self) -> &[OmittedDefinition] {
+        &self.omitted
+    }
+
     fn is_same(&self, other: &Self) -> bool {
-        let is_same = |(one, other): (&Tool, &Tool)| one.definition().get() == other.definition().get();
-        self.items.len() == other.items.len() && self.items.iter().zip(&other.items).all(is_same)
+        !other.has_news
+            && self.items.len() == other.items.len()
+            && self.items.iter().all(|tool| other.get(tool.name().as_str()).is_some())
+    }
+
+    fn is_identical(&self, other: &Self) -> bool {
+        let is_equal = |(one, other): (&Tool, &Tool)| one.definition().get() == other.definition().get();
+        self.items.len() == other.items.len()
+            && self.items.iter().zip(&other.items).all(is_equal)
+            && self.omitted == other.omitted
     }
 }
 
-/// Parses definitions. Those that are not valid are left out and logged.
-pub(super) fn parse(server: &ServerLists, items: Vec<Box<RawValue>>) -> Vec<Tool> {
-    let mut tools = Vec::with_capacity(items.len());
-    for definition in items {
-        if let Err(problem) = limits::check(&definition, &server.config().limits) {
-            tracing::warn!(server = %server.spec().name, problem, "tool left out");
-            continue;
-        }
-        match Tool::parse(definition) {
-            Ok(tool) => tools.push(tool),
-            Err(error) => tracing::warn!(server = %server.spec().name, %error, "tool left out"),
-        }
-    }
-    tools
+/// Parses definitions. Those that are not valid are left out and named.
+pub(super) fn parse(server: &ServerLists, items: Vec<Box<RawValue>>) -> (Vec<Tool>, Vec<OmittedDefinition>) {
+    let mut sorted = Sorted::new(Kind::TOOL, server.spec().name.as_str());
+    let limits = &server.config().limits;
+    let read = |definition| Tool::parse(definition).map_err(|error| error.to_string());
+    let tools = items
+        .into_iter()
+        .filter_map(|item| sorted.take(item, limits, read))
+        .collect();
+    (tools, sorted.omitted)
 }

@@ -12,6 +12,7 @@ use portolan_wire::{
 };
 
 use crate::{
+    capabilities::with_extensions,
     client_meta::modern_meta,
     request::{Requester, UpstreamRequest},
 };
@@ -43,7 +44,13 @@ pub fn client_capabilities(request: &UpstreamRequest<'_>) -> Bytes {
         _ => None,
     };
     let declared = request.declared.cloned().or(own);
-    declared.unwrap_or_else(|| request.capabilities.to_json())
+    declared.unwrap_or_else(|| {
+        let own = match request.requester.era() {
+            Some(Era::Legacy) => request.extensions(),
+            _ => None,
+        };
+        with_extensions(request.capabilities.to_json(), own.as_ref())
+    })
 }
 
 /// Returns the params of `request` for a server of era `upstream`: unchanged if the eras are the same.

@@ -13,6 +13,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use crate::http1::{
     Connection, ConnectionError,
     framing::{BodyPart, Framing},
+    gzip::GzipDecoder,
     pool::ConnectionPool,
 };
 
@@ -25,6 +26,8 @@ pub struct ResponseBody {
     /// `true` if the connection can be used again.
     stays: bool,
     pool: Arc<ConnectionPool>,
+    /// Decodes a compressed body.
+    gzip: Option<Box<GzipDecoder>>,
 }
 
 impl ResponseBody {
@@ -34,9 +37,35 @@ impl ResponseBody {
             connection: Some(connection),
             stays,
             pool: pool.clone(),
+            gzip: None,
         };
         body.release_at_end();
         body
+    }
+
+    /// Decodes what arrives.
+    pub(crate) fn decoded(mut self, gzip: Option<Box<GzipDecoder>>) -> Self {
+        // A body without bytes is what it is.
+        self.gzip = gzip.filter(|_| self.framing != Framing::Over);
+        self
+    }
+
+    fn poll_decoded(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, ConnectionError>> {
+        loop {
+            let Some(gzip) = &mut self.gzip else {
+                return self.poll_piece(cx);
+            };
+            if let Some(decoded) = gzip.next()? {
+                return Poll::Ready(Ok(Some(decoded)));
+            }
+            match ready!(self.poll_piece(cx))? {
+                Some(data) => self.gzip.as_mut().map(|gzip| gzip.push(data)),
+                None => {
+                    let last = self.gzip.take().map(|mut gzip| gzip.finish());
+                    return Poll::Ready(last.transpose().map(Option::flatten));
+                }
+            };
+        }
     }
 
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, ConnectionError>> {
@@ -77,20 +106,24 @@ impl HttpBody for ResponseBody {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ConnectionError>>> {
         let this = self.get_mut();
-        let piece = ready!(this.poll_piece(cx));
+        let piece = ready!(this.poll_decoded(cx));
         if piece.is_err() {
             this.connection = None;
             this.framing = Framing::Over;
+            this.gzip = None;
         }
         this.release_at_end();
         Poll::Ready(piece.map(|data| data.map(Frame::data)).transpose())
     }
 
     fn is_end_stream(&self) -> bool {
-        self.framing == Framing::Over
+        self.framing == Framing::Over && self.gzip.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
+        if self.gzip.is_some() {
+            return SizeHint::default();
+        }
         match self.framing {
             Framing::Over => SizeHint::with_exact(0),
             Framing::Length(left) => SizeHint::with_exact(left),

@@ -64,6 +64,7 @@ impl HttpServer {
                 Ok(SupportedEras::named(&versions))
             }
             Probe::Unauthorized => Err(self.unwelcome(head.status)),
+            Probe::Unknown if head.status.is_redirection() => Err(self.redirected(head.status, &head.headers)),
             Probe::Unknown => Err(self.failed(Failure::new(
                 FailureKind::Connection,
                 format!("it responded with HTTP {}", head.status),

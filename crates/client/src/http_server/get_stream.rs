@@ -1,13 +1,13 @@
 //! The GET stream of a session at a legacy server (2025-11-25, basic/transports "Listening for Messages").
 
-use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{collections::VecDeque, fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method as Verb, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use portolan_core::{Backoff, Result, UpstreamCredential};
 use portolan_wire::{
-    envelope::{self, Incoming, Message},
+    envelope::{self, Message},
     header as mcp,
     sse::Decoder,
 };
@@ -35,6 +35,8 @@ pub struct GetStream {
     last_id: Option<HeaderValue>,
     retry: Option<Duration>,
     was_open: bool,
+    /// Messages that came together and were not returned yet.
+    waiting: VecDeque<Message>,
 }
 
 /// An event of a GET stream.
@@ -54,9 +56,12 @@ pub enum StreamEvent {
 }
 
 type Asking = Pin<Box<dyn Future<Output = Result<Response<ResponseBody>>> + Send>>;
+type Checking = Pin<Box<dyn Future<Output = bool> + Send>>;
 
 enum Stage {
     Asking(Asking),
+    /// The server has refused the stream as it would refuse an unknown session.
+    Checking(Checking),
     Reading(Box<ResponseBody>, Box<Decoder>, tokio::time::Instant),
     Waiting(Pin<Box<Sleep>>),
     FollowEnd,
@@ -115,6 +120,7 @@ impl GetStream {
             last_id: None,
             retry: None,
             was_open: false,
+            waiting: VecDeque::new(),
         };
         stream.ask();
         stream
@@ -124,6 +130,9 @@ impl GetStream {
     /// [`StreamEvent::Expired`].
     pub async fn next(&mut self) -> StreamEvent {
         loop {
+            if let Some(message) = self.waiting.pop_front() {
+                return StreamEvent::Message(message);
+            }
             match &mut self.stage {
                 Stage::FollowEnd => std::future::pending().await,
                 Stage::Waiting(sleep) => {
@@ -135,6 +144,15 @@ impl GetStream {
                     if let Some(heard) = self.answered(answered) {
                         return heard;
                     }
+                }
+                Stage::Checking(checking) => {
+                    let refused = checking.as_mut().await;
+                    self.stage = Stage::FollowEnd;
+                    return if refused {
+                        StreamEvent::Expired
+                    } else {
+                        StreamEvent::Unsupported
+                    };
                 }
                 Stage::Reading(..) => {
                     if let Some(message) = self.read().await {
@@ -193,6 +211,13 @@ impl GetStream {
                 self.wait();
                 None
             }
+            // Some servers refuse a session with it that they do not know.
+            StatusCode::BAD_REQUEST | StatusCode::GONE if self.open.id.is_some() => {
+                let (http, open, credential) = (self.http.clone(), self.open.clone(), self.credential.clone());
+                let checking = async move { http.refuses_session(&open, &credential).await };
+                self.stage = Stage::Checking(Box::pin(checking));
+                None
+            }
             StatusCode::NOT_IMPLEMENTED => self.unsupported(),
             // 409: another stream of this session is still open (TypeScript SDK).
             StatusCode::CONFLICT | StatusCode::TOO_MANY_REQUESTS | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
@@ -220,13 +245,21 @@ impl GetStream {
         loop {
             let next = decoder.next_event();
             if let Ok(Some(event)) = next {
-                if let Some(id) = event.id {
-                    self.last_id = HeaderValue::try_from(&*id).ok().filter(|_| !id.is_empty());
+                if let Some(id) = &event.id {
+                    self.last_id = HeaderValue::try_from(&**id).ok().filter(|_| !id.is_empty());
                 }
                 self.retry = event.retry.map(Duration::from_millis).or(self.retry);
-                let limits = envelope::ParseLimits { depth: 1024, batch: 1 };
-                if let Ok(Incoming::One(message)) = envelope::parse(&event.data, &limits) {
-                    return Some(message);
+                let limits = envelope::ParseLimits {
+                    depth: 1024,
+                    batch: 1024,
+                };
+                if event.is_message()
+                    && let Ok(incoming) = envelope::parse(&event.data, &limits)
+                {
+                    self.waiting.extend(incoming.into_messages());
+                    if let Some(message) = self.waiting.pop_front() {
+                        return Some(message);
+                    }
                 }
                 continue;
             }

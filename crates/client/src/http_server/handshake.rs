@@ -1,5 +1,6 @@
 //! Opens a session at a legacy server.
 
+use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
 use portolan_core::{Failure, FailureKind, Result, UpstreamCredential};
 use portolan_wire::{
@@ -12,29 +13,31 @@ use portolan_wire::{
 };
 
 use crate::{
-    capabilities::ClientCapabilities,
     client_meta::client_info,
     collect,
     http_server::{HttpServer, open_session::OpenSession},
 };
 
 impl HttpServer {
-    /// Sends `initialize` and `notifications/initialized` (2025-11-25, basic/lifecycle).
+    /// Sends `initialize` with the client's `capabilities`, a raw JSON object, and `notifications/initialized` (2025-11-25, basic/lifecycle).
     pub(crate) async fn handshake(
         &self,
         version: ProtocolVersion,
         credential: &UpstreamCredential,
-        capabilities: ClientCapabilities,
+        capabilities: Bytes,
     ) -> Result<OpenSession> {
         let mut params = RawObject::new();
         params.set("protocolVersion", object::quote(version.as_str()));
-        params.set("capabilities", capabilities.to_json());
+        params.set("capabilities", capabilities);
         params.set("clientInfo", client_info(&self.client.config().name));
         let text = envelope::request(&RequestId::from_u64(0), &Method::Initialize, Some(&params.to_bytes()));
         let headers = self.headers(credential);
         let (head, body) = self.exchange(headers, text, credential, "initialize").await?;
         if head.status == StatusCode::UNAUTHORIZED || head.status == StatusCode::FORBIDDEN {
             return Err(self.unwelcome(head.status));
+        }
+        if head.status.is_redirection() {
+            return Err(self.redirected(head.status, &head.headers));
         }
         let agreed = collect::outcome(&body).and_then(|outcome| match outcome {
             envelope::Outcome::Result(raw) => {

@@ -8,6 +8,7 @@ use portolan_wire::{era::ProtocolVersion, header as mcp, method::Method, object:
 use crate::http_server::{HttpServer, open_session::OpenSession, sending};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
 const BOTH: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
 const MODERN: HeaderValue = HeaderValue::from_static(ProtocolVersion::NEWEST.as_str());
 /// Holds the place of a value that is set before sending.
@@ -26,7 +27,7 @@ pub(crate) struct Headers {
 
 impl Headers {
     pub(crate) fn new(server: &ServerSpec, url: &url::Url) -> Self {
-        let mut bare = HeaderMap::with_capacity(server.headers.len() + 8);
+        let mut bare = HeaderMap::with_capacity(server.headers.len() + 9);
         for (name, value) in &server.headers {
             // The entry was validated when it was created.
             if let (Ok(name), Ok(value)) = (
@@ -41,6 +42,8 @@ impl Headers {
         }
         bare.insert(header::CONTENT_TYPE, JSON);
         bare.insert(header::ACCEPT, BOTH);
+        // Bytes pass as they are, so compressed ones would have to be decompressed here.
+        bare.insert(header::ACCEPT_ENCODING, IDENTITY);
         let mut in_session = bare.clone();
         in_session.insert(mcp::PROTOCOL_VERSION, PLACE);
         in_session.insert(mcp::SESSION_ID, PLACE);

@@ -92,7 +92,9 @@ impl HttpServer {
             let response = self.send(self.post(headers, text)?, credential).await?;
             let (head, body) = response.into_parts();
             // An incomplete response is no evidence, in particular not of a legacy server.
-            let message = collect::message(&head.headers, body, self.client.config().limits.held_bytes).await;
+            let limit = self.client.config().limits.held_bytes;
+            let other = |notification| self.changes().take(&notification, credential);
+            let message = collect::message(&head.headers, body, limit, other).await;
             let message =
                 message.ok_or_else(|| self.failed(Failure::new(FailureKind::Connection, "its response broke off")))?;
             Ok((head, message))

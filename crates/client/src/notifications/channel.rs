@@ -45,6 +45,7 @@ pub(crate) async fn follow(
 ) -> Result<FollowEnd> {
     let mut heard = channel.notifications();
     let hello = channel.handshake().await?;
+    feed.reached();
     let mut asked = ChannelSubscriptions::new(feed, channel, &hello);
     let (mut wanted, mut unwanted) = (feed.watch(), std::pin::pin!(feed.unwanted(grace)));
     let mut looked = tokio::time::interval(LOOKED);

@@ -92,6 +92,18 @@ impl NotificationFeeds {
     }
 }
 
+impl NotificationFeeds {
+    /// Passes a notification to the listeners with an equal credential.
+    pub(crate) fn tell_listeners_with(&self, credential: &UpstreamCredential, change: &ServerNotification) {
+        let feeds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let feed = feeds.iter().find(|feed| *feed.credential == *credential).cloned();
+        drop(feeds);
+        if let Some(feed) = feed {
+            feed.pass(change);
+        }
+    }
+}
+
 impl NotificationSink for NotificationFeeds {
     /// Passes a notification to the listeners of all feeds.
     fn tell(&self, change: &ServerNotification) {
@@ -120,6 +132,13 @@ impl NotificationFeed {
     pub(crate) fn gap(&self) {
         if let Some(lists) = self.lists.upgrade() {
             lists.reread(&self.credential);
+        }
+    }
+
+    /// Fetches the lists again that could not be fetched: the server is followed now.
+    pub(crate) fn reached(&self) {
+        if let Some(lists) = self.lists.upgrade() {
+            lists.reread_failed(&self.credential);
         }
     }
 

@@ -47,10 +47,11 @@ pub(crate) async fn follow(
     let open = session
         .session
         .get(async || {
-            http.handshake(version, &feed.credential, ClientCapabilities::NONE)
+            http.handshake(version, &feed.credential, ClientCapabilities::NONE.to_json())
                 .await
         })
         .await?;
+    feed.reached();
     let mut stream = GetStream::new(http, &open, &feed.credential);
     let mut subscribed = Subscribed::default();
     let (mut wanted, mut unwanted) = (feed.watch(), std::pin::pin!(feed.unwanted(grace)));

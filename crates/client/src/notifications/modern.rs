@@ -57,11 +57,15 @@ pub(crate) async fn follow(
                 opening = None;
                 let (listen, granted) = match opened {
                     Ok(Some(opened)) => opened,
-                    Ok(None) => return Ok(FollowEnd::Unsupported),
+                    Ok(None) => {
+                        feed.reached();
+                        return Ok(FollowEnd::Unsupported);
+                    }
                     Err(error) => return Err(error),
                 };
                 if current.is_none() {
                     backoff.reset();
+                    feed.reached();
                 }
                 current = Some(listen);
                 feed.granted(granted);
@@ -248,7 +252,9 @@ impl Listen {
         loop {
             if let Some(event) = self.decoder.next_event().ok()? {
                 let limits = envelope::ParseLimits { depth: 1024, batch: 1 };
-                if let Ok(Incoming::One(message)) = envelope::parse(&event.data, &limits) {
+                if event.is_message()
+                    && let Ok(Incoming::One(message)) = envelope::parse(&event.data, &limits)
+                {
                     return Some(message);
                 }
                 continue;

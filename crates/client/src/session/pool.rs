@@ -9,6 +9,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
+use bytes::Bytes;
 use portolan_core::{Subject, UpstreamCredential, Version};
 use tokio::time::Instant;
 
@@ -22,8 +23,8 @@ use crate::{
 /// The number of sessions that are kept for modern callers of one server.
 const POOL: usize = 1024;
 
-/// The owner of sessions: the caller, its credential, and the capabilities that the server was told.
-type Key = (Option<Subject>, CredentialKey, ClientCapabilities);
+/// The owner of sessions: the caller, its credential, and the capabilities and extensions that the server was told.
+type Key = (Option<Subject>, CredentialKey, ClientCapabilities, Option<Bytes>);
 
 /// Tells credentials apart that must not share a session.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -99,11 +100,17 @@ impl SessionPool {
         subject: Option<Subject>,
         credential: &Arc<UpstreamCredential>,
         capabilities: ClientCapabilities,
+        extensions: Option<Bytes>,
     ) -> Taken {
         let make = || Arc::new(UpstreamSession::new(&self.http, credential.clone()));
         // Internal requests have no client that the server could ask.
         let listens = subject.is_some() && !capabilities.is_none() && !self.http.has_no_get_stream();
-        let key = (subject, CredentialKey::of(credential), capabilities);
+        let key = (
+            subject,
+            CredentialKey::of(credential),
+            capabilities,
+            extensions.map(|raw| Bytes::copy_from_slice(&raw)),
+        );
         let mut gone = Vec::new();
         let mut kept = self.lock();
         let taken = if !listens {

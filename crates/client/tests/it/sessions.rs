@@ -85,7 +85,6 @@ async fn call_as_client(server: &UpstreamServer, caller: &Caller, tool: &str) {
         id: &RequestId::from_u64(1),
         method: &Method::ToolsCall,
         params: &params,
-        unchanged: None,
         declared: None,
         capabilities: ClientCapabilities::SOMEBODY,
         odd_output: false,

@@ -2,7 +2,10 @@
 
 use std::error::Error as _;
 
-use crate::{Error, Failure, FailureKind, Install, InstallState, Key, Precondition, RegistryExt, Result, ToolSet};
+use crate::{
+    Error, Failure, FailureKind, Install, InstallState, Key, OmittedDefinition, Precondition, RegistryExt, Result,
+    ServerSnapshot, ToolSet,
+};
 
 use super::{
     Orchestrator,
@@ -10,28 +13,50 @@ use super::{
     secrets::{SecretVersions, Stored},
 };
 
+/// What the server of an install lists.
+struct ListedTools {
+    tools: ToolSet,
+    omitted: Vec<OmittedDefinition>,
+}
+
+impl From<ServerSnapshot> for ListedTools {
+    fn from(listed: ServerSnapshot) -> Self {
+        Self {
+            tools: listed.tools.into(),
+            omitted: listed.omitted,
+        }
+    }
+}
+
+impl ListedTools {
+    fn record(&self, install: &mut Install) {
+        install.tools.clone_from(&self.tools);
+        install.omitted.clone_from(&self.omitted);
+    }
+}
+
 impl Orchestrator {
-    /// Records that `install` has these tools, given by a server that was started with secrets of these versions.
+    /// Records that `install` is ready and has these tools, given by a server that was started with secrets of these versions.
     pub(super) async fn record_ready(
         &self,
         install: &Install,
-        tools: ToolSet,
+        listed: ServerSnapshot,
         versions: &SecretVersions,
         stored: &Stored,
     ) -> Result<Install> {
+        let listed = ListedTools::from(listed);
         let ready = |found: &mut Install| {
             found.state = InstallState::Ready;
-            found.tools.clone_from(&tools);
+            listed.record(found);
         };
         self.conclude(install, Some(versions), stored, ready).await
     }
 
     /// Records that `install` has other tools now, whatever its state.
-    pub(super) async fn record_tools(&self, install: &Install, tools: ToolSet) -> Result<Install> {
-        self.conclude(install, None, &Stored::default(), |found| {
-            found.tools.clone_from(&tools)
-        })
-        .await
+    pub(super) async fn record_tools(&self, install: &Install, listed: ServerSnapshot) -> Result<Install> {
+        let listed = ListedTools::from(listed);
+        self.conclude(install, None, &Stored::default(), |found| listed.record(found))
+            .await
     }
 
     /// Records why `install` did not become ready, and gives the error that says so.

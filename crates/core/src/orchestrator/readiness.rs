@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::{
     Caller, CredentialContext, Endpoint, Error, Failure, FailureKind, HttpEndpoint, Install, InstallState, RegistryExt,
-    Result, RunSpec, Secret, ServerSpec, Source, Status, ToolSet, UpstreamCredential, failure::seconds,
+    Result, RunSpec, Secret, ServerSnapshot, ServerSpec, Source, Status, UpstreamCredential, failure::seconds,
 };
 
 use super::{Orchestrator, Progress, run_spec};
@@ -44,7 +44,7 @@ impl Orchestrator {
         install: &Install,
         deadline: Deadline,
         progress: Listener<'_>,
-    ) -> Result<ToolSet> {
+    ) -> Result<ServerSnapshot> {
         self.start(server, install, deadline, progress).await?;
         progress(Progress::Discovering);
         self.discover(server, install, deadline).await
@@ -139,7 +139,12 @@ impl Orchestrator {
     }
 
     /// Asks the server for its tools, again and again while the failure is retryable and there is time.
-    pub(super) async fn discover(&self, server: &ServerSpec, install: &Install, deadline: Deadline) -> Result<ToolSet> {
+    pub(super) async fn discover(
+        &self,
+        server: &ServerSpec,
+        install: &Install,
+        deadline: Deadline,
+    ) -> Result<ServerSnapshot> {
         let mut pause = FIRST_PAUSE;
         loop {
             let attempt = timeout_at(deadline.at, self.ask_for_tools(server, install)).await;
@@ -157,7 +162,7 @@ impl Orchestrator {
         }
     }
 
-    pub(super) async fn ask_for_tools(&self, server: &ServerSpec, install: &Install) -> Result<ToolSet> {
+    pub(super) async fn ask_for_tools(&self, server: &ServerSpec, install: &Install) -> Result<ServerSnapshot> {
         let endpoint = match &server.source {
             Source::Remote { url } => {
                 let mut endpoint = HttpEndpoint::new(url.clone());
@@ -173,11 +178,7 @@ impl Orchestrator {
             .credential(&CredentialContext::new(&caller, server, install))
             .await?;
         let credential = with_headers(server, &credential);
-        self.parts
-            .discovery
-            .tools(&endpoint, &credential)
-            .await
-            .map(ToolSet::from)
+        self.parts.discovery.tools_snapshot(&endpoint, &credential).await
     }
 }
 

@@ -8,8 +8,8 @@ use serde::Serialize;
 use tokio::time::{Instant, timeout};
 
 use crate::{
-    Error, Failure, FailureKind, Install, InstallName, InstallState, LogQuery, Owner, RegistryExt, Result, ServerName,
-    ServerSpec, Status, StatusEvent,
+    Error, Failure, FailureKind, Install, InstallName, InstallState, LogQuery, OmittedDefinition, Owner, RegistryExt,
+    Result, ServerName, ServerSpec, Status, StatusEvent,
 };
 
 use super::{Orchestrator, outcome::failure_of};
@@ -42,6 +42,8 @@ pub struct InstallStatus {
     pub restarts: u32,
     /// The number of its tools when it was last asked for them.
     pub tools: usize,
+    /// The tools that were left out then, because their definitions do not fit the protocol's schema.
+    pub omitted: Vec<OmittedDefinition>,
     /// The last lines of its log, at most 10, where its runtime keeps one.
     pub log: Vec<String>,
 }
@@ -224,6 +226,7 @@ fn recorded(install: &Install) -> InstallStatus {
         since: install.updated,
         restarts: 0,
         tools: install.tools.len(),
+        omitted: install.omitted.clone(),
         log: Vec::new(),
     }
 }

@@ -1,12 +1,20 @@
 //! Checks the headers of a request, and reads its body within limits of size and time.
 
+use std::{pin::Pin, time::Duration};
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body::Body;
+use http_body_util::BodyExt;
 use portolan_client::collect::{self, CollectError, essence};
 use portolan_wire::{envelope::Message, header as mcp};
 
 use crate::{config::GatewayConfig, reply::Rejection};
+
+/// The bounds within which the body of a refused request is read: its size, how long in all, and between two pieces.
+const DRAIN_BYTES: usize = 64 << 20;
+const DRAIN_TIME: Duration = Duration::from_secs(10);
+const DRAIN_PAUSE: Duration = Duration::from_millis(500);
 
 /// Checks the content type, content encoding and `Accept` headers: JSON in, JSON or events out.
 pub(crate) fn check_types(headers: &HeaderMap) -> Result<(), Rejection> {
@@ -76,6 +84,25 @@ where
         Ok(Err(_)) => Err(Rejection::http(StatusCode::BAD_REQUEST, "the body was cut off")),
         Err(_) => Err(Rejection::http(StatusCode::REQUEST_TIMEOUT, "the body took too long")),
     }
+}
+
+/// Reads the rest of the body of a request that is refused. A client that writes its whole body first can read the refusal
+/// only then: if the connection were closed before, it would see a reset (RFC 9112 9.6).
+pub(crate) async fn drain<B>(mut body: Pin<&mut B>)
+where
+    B: Body<Data = Bytes>,
+{
+    let read = async {
+        let mut size = 0;
+        // A client that pauses waits for the response.
+        while let Ok(Some(Ok(frame))) = tokio::time::timeout(DRAIN_PAUSE, body.frame()).await {
+            size += frame.data_ref().map_or(0, Bytes::len);
+            if size > DRAIN_BYTES || body.is_end_stream() {
+                break;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(DRAIN_TIME, read).await;
 }
 
 /// Returns whether the headers name a session. With a modern version, the header has no meaning (2026-07-28,

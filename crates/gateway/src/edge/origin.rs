@@ -57,10 +57,12 @@ fn host(parts: &Parts) -> Option<&str> {
         return Some(authority.host());
     }
     let value = single(&parts.headers, &header::HOST).ok()??;
-    Some(match value.rfind(':') {
-        Some(colon) if !value[colon..].contains(']') => &value[..colon],
-        _ => value,
-    })
+    let Some(colon) = value.rfind(':').filter(|colon| !value[*colon..].contains(']')) else {
+        return Some(value);
+    };
+    // What follows is a port, or this is no host.
+    let (host, port) = (&value[..colon], &value[colon + 1..]);
+    (port.is_empty() || port.parse::<u16>().is_ok() && port.bytes().all(|digit| digit.is_ascii_digit())).then_some(host)
 }
 
 fn single<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> Result<Option<&'a str>, Rejection> {

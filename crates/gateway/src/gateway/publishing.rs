@@ -94,4 +94,9 @@ impl Discovery for McpGateway {
         let server = self.server_at(endpoint)?;
         server.fetch_tools(&Arc::new(credential.clone())).await
     }
+
+    async fn tools_snapshot(&self, endpoint: &Endpoint, credential: &UpstreamCredential) -> Result<ServerSnapshot> {
+        let server = self.server_at(endpoint)?;
+        server.fetch_tools_snapshot(&Arc::new(credential.clone())).await
+    }
 }

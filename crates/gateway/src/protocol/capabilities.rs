@@ -18,6 +18,23 @@ use crate::{
 /// and `ui://` resources are relayed unchanged.
 const EXTENSIONS: [&str; 2] = ["io.modelcontextprotocol/ui", "io.modelcontextprotocol/skills"];
 
+/// The longest settings of a legacy client's extensions that are kept, in bytes: they are a part of its session id.
+const MAX_SETTINGS: usize = 1024;
+
+/// Returns the extensions of a client that servers are told of: those that can be relayed, with the client's settings.
+pub(super) fn relayed_extensions(capabilities: &Bytes) -> Option<Bytes> {
+    let declared = RawObject::parse_checked(capabilities).ok()?;
+    let declared = RawObject::parse_checked(declared.get("extensions")?).ok()?;
+    let mut relayed = RawObject::new();
+    for name in EXTENSIONS {
+        if let Some(settings) = declared.get(name).filter(|raw| raw.starts_with(b"{")) {
+            relayed.set(name, settings.clone());
+        }
+    }
+    let relayed = relayed.to_bytes();
+    (relayed.len() > 2 && relayed.len() <= MAX_SETTINGS).then_some(relayed)
+}
+
 /// The combined capabilities of servers.
 #[derive(Clone, Copy, Debug, Default)]
 struct OfferedCapabilities {

@@ -32,7 +32,11 @@ impl Protocol {
             Ok(Some(last)) => self.replays.event(session.stream_session(), last),
             Err(fault) => return Err(Rejection::http(StatusCode::BAD_REQUEST, fault.to_string())),
         };
-        let last = last.ok_or_else(|| Rejection::no_stream("no event of this session has this id"))?;
+        // No 405, which clients read as "there are no streams here".
+        let last = last.ok_or_else(|| {
+            let problem = "no event of this session has this id; open a stream without Last-Event-ID";
+            Rejection::http(StatusCode::BAD_REQUEST, problem)
+        })?;
         match &last.stream.of {
             StreamKind::Session => self.session_stream(context, &session, Some(&last)),
             StreamKind::Request(request) => {

@@ -51,7 +51,13 @@ impl Protocol {
             return Err(Rejection::new(StatusCode::BAD_REQUEST, error).with_id(Some(id.clone())));
         };
         let said = params(request.params.as_ref()).ok();
+        if let Some(problem) = said.as_ref().and_then(handshake_problem) {
+            let error = ErrorObject::invalid_params(problem);
+            let status = error::http_status(error.code, Era::Legacy);
+            return Err(Rejection::new(status, error).with_id(Some(id.clone())));
+        }
         let capabilities = said.as_ref().and_then(|params| params.get("capabilities"));
+        let extensions = capabilities.and_then(super::capabilities::relayed_extensions);
         let capabilities = capabilities.map_or(ClientCapabilities::NONE, ClientCapabilities::read);
         let client = said
             .as_ref()
@@ -59,7 +65,7 @@ impl Protocol {
         let gateway = &context.gateway.spec.name;
         let opened = self
             .sessions
-            .open(gateway, &context.caller, version, capabilities, client);
+            .open(gateway, &context.caller, version, capabilities, client, extensions);
         let session = opened
             .ok()
             .and_then(|session| HeaderValue::try_from(session).ok())
@@ -303,6 +309,23 @@ impl Protocol {
             }
         }
     }
+}
+
+/// Returns what is wrong with the params of `initialize` (2025-11-25, basic/lifecycle).
+fn handshake_problem(params: &RawObject) -> Option<&'static str> {
+    let is_object = |name: &str| params.get(name).is_some_and(|raw| raw.starts_with(b"{"));
+    if !is_object("capabilities") {
+        return Some("initialize needs capabilities, an object");
+    }
+    let client = params
+        .get("clientInfo")
+        .and_then(|raw| RawObject::parse_checked(raw).ok());
+    let is_text = |name: &str| {
+        let client = client.as_ref()?;
+        client.get(name)?.starts_with(b"\"").then_some(())
+    };
+    let is_named = is_text("name").is_some() && is_text("version").is_some();
+    (!is_named).then_some("initialize needs clientInfo, an object with name and version")
 }
 
 /// Returns whether a server answers this method.

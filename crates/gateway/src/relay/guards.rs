@@ -205,7 +205,6 @@ fn arguments(request: &RelayRequest) -> Bytes {
 }
 
 fn set_arguments(request: &mut RelayRequest, json: Bytes) {
-    request.unchanged = None;
     if has_arguments(&request.method) {
         request.params.set("arguments", json);
     } else if let Ok(params) = RawObject::parse_checked(&json) {

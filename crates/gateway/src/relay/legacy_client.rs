@@ -53,7 +53,6 @@ pub(super) async fn generate(relay: Arc<Relay>, mut request: RelayRequest, mut r
         let again = match relay.ask(&request, &input, round, &mut guard, &writer, deadline).await {
             Ok(Some(params)) => {
                 request.params = params;
-                request.unchanged = None;
                 relay.send(&request).await
             }
             Ok(None) => return,

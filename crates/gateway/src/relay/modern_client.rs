@@ -86,7 +86,6 @@ impl Relay {
             let error = ErrorObject::invalid_params("requestState does not belong to this call, or has expired");
             return Ok(Outcome::Message(envelope::error(Some(&request.id), &error)));
         };
-        request.unchanged = None;
         match continuation {
             Continuation::Wrapped(inner) => {
                 request.params.set("requestState", object::quote(&inner));

@@ -24,13 +24,12 @@ impl Relay {
         let (context, target) = (caller.context, &resolved.target);
         let tasks = self.task_ids(caller, resolved, &request);
         let mut params = request.params;
-        let mut is_changed = target.rename.is_some();
         if let Some((member, value)) = &target.rename {
             params.set(member, value.clone());
         }
         // For a client without tasks, `task` has no meaning (2025-11-25, basic/utilities/tasks).
         if caller.session.is_some() && tasks.is_none() && request.method == Method::ToolsCall {
-            is_changed |= params.remove("task").is_some();
+            params.remove("task");
         }
         let declared = capability_filter(request.capabilities.as_ref(), &target.route.server);
         let capabilities = match caller.session {
@@ -52,7 +51,6 @@ impl Relay {
             install: target.install.clone(),
             server: target.upstream(),
             credential,
-            unchanged: (!is_changed && declared.is_none()).then_some(request.text),
             id: request.id,
             method: request.method,
             params,

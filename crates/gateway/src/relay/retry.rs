@@ -64,7 +64,6 @@ async fn send_as_task(request: &RelayRequest) -> Result<Reply> {
     let declared: Bytes = tasks::declare(&client_capabilities(&again));
     let polled = TaskIds::polled();
     again.declared = Some(&declared);
-    again.unchanged = None;
     again.tasks = Some(&polled);
     request.server.call(&again).await
 }

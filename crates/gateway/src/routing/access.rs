@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use portolan_core::{Action, Decision, MethodUse, Policy, PromptUse, ResourceUse, ToolUse};
+use portolan_core::{Action, Decision, MethodUse, OmittedDefinition, Policy, PromptUse, ResourceUse, Tool, ToolUse};
+use serde_json::value::RawValue;
 
 use super::{ExposedTool, Place, RequestContext};
 
@@ -51,6 +52,27 @@ impl Access {
         route
             .is_whole()
             .then(|| self.decide(context, &Action::ReadResource(&used)))
+    }
+
+    /// Returns whether the caller may know that a definition was left out: as for the item itself.
+    pub(crate) fn may_know(&self, context: &RequestContext, place: Place<'_>, omitted: &OmittedDefinition) -> bool {
+        let (route, install) = place;
+        let decision = match &*omitted.list {
+            "tools" => {
+                let named = serde_json::json!({ "name": omitted.name }).to_string();
+                let tool = RawValue::from_string(named)
+                    .ok()
+                    .and_then(|tool| Tool::parse(tool).ok());
+                let Some(tool) = tool else { return route.is_whole() };
+                let mut used = ToolUse::new(&context.gateway.spec.name, &route.server.name, &tool);
+                used.install = Some(install.name);
+                let decide = || self.decide(context, &Action::UseTool(&used));
+                route.takes(tool.name()).then(decide)
+            }
+            "prompts" => self.prompt(context, place, &omitted.name),
+            _ => self.resource(context, place, &omitted.name),
+        };
+        decision.is_some_and(|decision| decision.is_visible())
     }
 
     /// Decides whether the caller may use a method of an extension.

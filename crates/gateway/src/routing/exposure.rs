@@ -4,8 +4,8 @@ use std::{collections::HashMap, sync::Arc};
 
 use aws_lc_rs::digest;
 use bytes::Bytes;
-use portolan_client::{ListSnapshot, Prompts, Tools, tasks::TaskSupport};
-use portolan_core::{Naming, ServerName, Tool};
+use portolan_client::{ListSnapshot, Prompts, Tools, legacy_tool_definition, tasks::TaskSupport};
+use portolan_core::{Naming, OmittedDefinition, ServerName, Tool};
 use portolan_wire::{
     header::{self, ParamHeader},
     object::{self, RawObject},
@@ -54,6 +54,8 @@ pub(crate) struct NameIndex<T> {
     items: Vec<T>,
     plain: HashMap<Box<str>, usize>,
     prefixed: HashMap<Box<str>, usize>,
+    /// What was left out here.
+    omitted: Vec<OmittedDefinition>,
 }
 
 /// A tool with what is needed to list and call it.
@@ -64,12 +66,23 @@ pub(crate) struct ExposedTool {
     prefixed: Box<str>,
     plain_definition: Bytes,
     prefixed_definition: Bytes,
+    /// The tool for legacy clients, where its definition differs.
+    legacy: Option<Box<LegacyTool>>,
     /// Arguments repeated in headers of a modern HTTP call (SEP-2243).
     pub(crate) headers: Vec<ParamHeader>,
     /// Whether its structured content is not an object, as 2026-07-28 allows.
     pub(crate) odd_output: bool,
     /// Whether the server runs it as a task.
     pub(crate) task_support: TaskSupport,
+}
+
+/// A tool as revisions before 2026-07-28 define it.
+#[derive(Debug)]
+pub(crate) struct LegacyTool {
+    own: Box<str>,
+    prefixed: Box<str>,
+    plain_definition: Bytes,
+    prefixed_definition: Bytes,
 }
 
 /// A prompt with what is needed to list and get it.
@@ -115,6 +128,7 @@ impl<T> Default for NameIndex<T> {
             items: Vec::new(),
             plain: HashMap::new(),
             prefixed: HashMap::new(),
+            omitted: Vec::new(),
         }
     }
 }
@@ -131,6 +145,11 @@ impl<T: Named> NameIndex<T> {
 
     pub(crate) fn get(&self, at: usize) -> &T {
         &self.items[at]
+    }
+
+    /// Returns what was left out.
+    pub(crate) fn omitted(&self) -> &[OmittedDefinition] {
+        &self.omitted
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
@@ -156,9 +175,14 @@ impl ExposedTools {
     pub(crate) fn new(server: &ServerName, tools: impl Iterator<Item = Tool>) -> Self {
         let mut exposed = Self::default();
         for tool in tools {
+            let name = tool.name().clone();
             match expose(server, tool) {
                 Ok(tool) => exposed.add(server, tool),
-                Err(problem) => tracing::warn!(%server, problem, "a tool is omitted: its definition is invalid"),
+                Err(problem) => {
+                    tracing::warn!(%server, %name, problem, "a tool is omitted: its definition is invalid");
+                    let omitted = OmittedDefinition::new("tools", name.as_str(), problem);
+                    exposed.omitted.push(omitted);
+                }
             }
         }
         exposed
@@ -183,6 +207,31 @@ impl Named for ExposedPrompt {
     }
 }
 
+impl Named for LegacyTool {
+    fn own(&self) -> &str {
+        &self.own
+    }
+
+    fn prefixed(&self) -> &str {
+        &self.prefixed
+    }
+
+    fn plain_definition(&self) -> &Bytes {
+        &self.plain_definition
+    }
+
+    fn prefixed_definition(&self) -> &Bytes {
+        &self.prefixed_definition
+    }
+}
+
+impl ExposedTool {
+    /// Returns the tool for legacy clients, if it differs.
+    pub(crate) fn legacy(&self) -> Option<&LegacyTool> {
+        self.legacy.as_deref()
+    }
+}
+
 impl Named for ExposedTool {
     fn own(&self) -> &str {
         self.tool.name().as_str()
@@ -204,9 +253,9 @@ impl Named for ExposedTool {
 fn expose(server: &ServerName, tool: Tool) -> Result<ExposedTool, String> {
     let prefixed = prefixed(server, tool.name().as_str());
     let plain_definition = Bytes::copy_from_slice(tool.definition().get().as_bytes());
-    let mut definition = RawObject::parse(&plain_definition).map_err(|fault| format!("{}: {fault}", tool.name()))?;
+    let mut definition = RawObject::parse(&plain_definition).map_err(|fault| fault.to_string())?;
     let headers = match definition.get("inputSchema") {
-        Some(schema) => header::param_headers(schema).map_err(|fault| format!("{}: {fault}", tool.name()))?,
+        Some(schema) => header::param_headers(schema).map_err(|fault| fault.to_string())?,
         None => Vec::new(),
     };
     let odd_output = definition
@@ -215,11 +264,20 @@ fn expose(server: &ServerName, tool: Tool) -> Result<ExposedTool, String> {
     let task_support = TaskSupport::of(&definition);
     definition.set("name", object::quote(&prefixed));
     let prefixed_definition = definition.to_bytes();
+    let legacy = legacy_tool_definition(&plain_definition).map(|plain_definition| {
+        Box::new(LegacyTool {
+            own: tool.name().as_str().into(),
+            prefixed: prefixed.clone(),
+            prefixed_definition: super::renamed(&plain_definition, &prefixed),
+            plain_definition,
+        })
+    });
     Ok(ExposedTool {
         tool,
         prefixed,
         plain_definition,
         prefixed_definition,
+        legacy,
         headers,
         odd_output,
         task_support,

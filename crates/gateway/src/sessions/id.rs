@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, OnceLock, atomic::AtomicI64};
 
 use aws_lc_rs::digest;
+use bytes::Bytes;
 use jiff::Timestamp;
 use portolan_client::{ClientCapabilities, Conversation};
 use portolan_core::{Caller, GatewayName};
@@ -11,7 +12,7 @@ use portolan_wire::era::ProtocolVersion;
 use super::Session;
 
 pub(super) const NONCE_LEN: usize = 16;
-/// version ‖ nonce ‖ caller and gateway ‖ expiry, in seconds ‖ client capabilities.
+/// version ‖ nonce ‖ caller and gateway ‖ expiry, in seconds ‖ client capabilities. The client's extensions follow.
 const PAYLOAD_LEN: usize = 1 + NONCE_LEN + 16 + 8 + 1;
 
 impl Session {
@@ -23,7 +24,9 @@ impl Session {
         bound_to: [u8; 16],
         expires: i64,
         now: i64,
+        extensions: Option<Bytes>,
     ) -> Self {
+        let id = format!("session\n{}", name_of(&nonce));
         Self {
             version,
             capabilities,
@@ -35,7 +38,7 @@ impl Session {
             used: AtomicI64::new(now),
             checked: AtomicI64::new(now),
             // The session's identity at servers behind channels.
-            conversation: Conversation::new(format!("session\n{}", name_of(&nonce)), version),
+            conversation: Conversation::new(id, version).with_extensions(extensions),
             tasks: Arc::default(),
             calls: Mutex::default(),
             uris: Mutex::default(),
@@ -79,8 +82,8 @@ impl Session {
         belongs_to
     }
 
-    pub(super) fn payload(&self) -> [u8; PAYLOAD_LEN] {
-        let mut payload = [0; PAYLOAD_LEN];
+    pub(super) fn payload(&self) -> Vec<u8> {
+        let mut payload = vec![0; PAYLOAD_LEN];
         let version = ProtocolVersion::ALL
             .iter()
             .position(|version| *version == self.version)
@@ -90,11 +93,15 @@ impl Session {
         payload[17..33].copy_from_slice(&self.bound_to);
         payload[33..41].copy_from_slice(&self.expires.to_be_bytes());
         payload[41] = self.capabilities.bits();
+        if let Some(extensions) = self.conversation.extensions() {
+            payload.extend_from_slice(extensions);
+        }
         payload
     }
 
     pub(super) fn read(payload: &[u8], now: Timestamp) -> Option<Self> {
-        let payload: &[u8; PAYLOAD_LEN] = payload.try_into().ok()?;
+        let (payload, extensions) = payload.split_at_checked(PAYLOAD_LEN)?;
+        let extensions = (!extensions.is_empty()).then(|| Bytes::copy_from_slice(extensions));
         let version = *ProtocolVersion::ALL.get(usize::from(payload[0]))?;
         let (nonce, bound_to) = (payload[1..17].try_into().ok()?, payload[17..33].try_into().ok()?);
         let expires = i64::from_be_bytes(payload[33..41].try_into().ok()?);
@@ -106,6 +113,7 @@ impl Session {
             bound_to,
             expires,
             now.as_second(),
+            extensions,
         ))
     }
 }

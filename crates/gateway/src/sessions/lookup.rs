@@ -84,6 +84,7 @@ impl Sessions {
         version: ProtocolVersion,
         capabilities: ClientCapabilities,
         client: Option<Arc<str>>,
+        extensions: Option<Bytes>,
     ) -> Result<String> {
         let now = self.clock.now().as_second();
         let mut nonce = [0; NONCE_LEN];
@@ -91,7 +92,8 @@ impl Sessions {
             .fill(&mut nonce)
             .map_err(|_| Error::backend("the random number generator", "give random bytes", "it failed"))?;
         let expires = now.saturating_add(self.total);
-        let mut session = Session::new(version, capabilities, nonce, bind(gateway, caller), expires, now);
+        let bound_to = bind(gateway, caller);
+        let mut session = Session::new(version, capabilities, nonce, bound_to, expires, now, extensions);
         session.client = client;
         events::session_opened(gateway, &session.name(), version, session.client.as_deref());
         let id = self.keys.seal(Purpose::Session, &session.payload())?;

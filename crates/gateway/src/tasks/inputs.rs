@@ -165,7 +165,6 @@ async fn listen(
         id: &RequestId::from_u64(1),
         method: &Method::TasksResult,
         params: &params,
-        unchanged: None,
         declared: None,
         capabilities: legacy.capabilities,
         odd_output: false,

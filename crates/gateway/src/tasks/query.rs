@@ -95,7 +95,6 @@ impl TaskRef {
             id: &RequestId::from_u64(1),
             method: &method,
             params: &params,
-            unchanged: None,
             declared: Some(&declared),
             capabilities: ClientCapabilities::NONE,
             odd_output: false,

@@ -170,7 +170,9 @@ async fn cancellation_precedes_session_end() {
             seen[cancelled].header("mcp-session-id"),
             seen[ended].header("mcp-session-id")
         );
-        assert_eq!(seen[cancelled].json()["params"]["requestId"], 1);
+        let call = seen.iter().find(|seen| seen.method.as_deref() == Some("tools/call"));
+        let id = call.map(|call| call.json()["id"].clone());
+        assert_eq!(Some(&seen[cancelled].json()["params"]["requestId"]), id.as_ref());
         drop(incoming);
     }
 }

@@ -185,6 +185,67 @@ async fn header_and_version_errors_retried() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reordered_definition_is_no_change() {
+    use portolan_core::{AuditEvent, AuditSink, DefinitionChange};
+    use std::sync::Mutex;
+
+    #[derive(Debug, Default, Clone)]
+    struct Restarts(Arc<Mutex<Vec<bool>>>);
+    impl AuditSink for Restarts {
+        fn record(&self, _: &AuditEvent<'_>) {}
+        fn definition_changed(&self, change: &DefinitionChange<'_>) {
+            self.0.lock().expect("no panic").push(change.restarted);
+        }
+    }
+
+    let description = Arc::new(Mutex::new("one of: a, b, c"));
+    let shown = description.clone();
+    let upstream = scripted(move |request| match request.method() {
+        "tools/list" => {
+            let tool = json!({"name": "t", "description": *shown.lock().expect("no panic"), "inputSchema": {"type": "object"}});
+            Reply::result(request, json!({ "tools": [tool] }))
+        }
+        "tools/call" => Reply::result(request, json!({"content": []})),
+        _ if request.verb == "GET" => {
+            let (events, reply) = Reply::events();
+            std::mem::forget(events);
+            reply
+        }
+        _ => legacy(request).unwrap_or_else(|| Reply::result(request, "{}")),
+    })
+    .await;
+    let restarts = Restarts::default();
+    let gateway = TestGateway::builder()
+        .server("up", upstream.url())
+        .config(|config| config.timeouts.list_age = std::time::Duration::ZERO)
+        .settings(|builder| builder.audit(restarts.clone()))
+        .start()
+        .await;
+    let client = gateway.connect(ClientVersion::V2026_07_28).await;
+    let (mut listen, _) = client.listen("1", r#""toolsListChanged":true"#).await;
+    let show = async |text: &'static str| {
+        *description.lock().expect("no panic") = text;
+        let listed = async || {
+            let tools = client.result_of("tools/list", json!({})).await;
+            tools["tools"][0]["description"] == text
+        };
+        crate::support::eventually_async("the list is new", listed).await;
+    };
+    show("one of: a, b, c").await;
+    show("one of: c, a, b").await;
+    assert!(listen.is_silent(std::time::Duration::from_millis(300)).await);
+    assert!(restarts.0.lock().expect("no panic").is_empty());
+    show("another").await;
+    assert_eq!(listen.json().await["method"], "notifications/tools/list_changed");
+    assert_eq!(*restarts.0.lock().expect("no panic"), [false]);
+    // It was so before.
+    show("one of: b, c, a").await;
+    show("another").await;
+    assert!(listen.is_silent(std::time::Duration::from_millis(300)).await);
+    assert_eq!(*restarts.0.lock().expect("no panic"), [false]);
+}
+
 fn refuse(request: &Request, code: i64) -> Reply {
     let error = json!({"code": code, "message": "no", "data": {"supported": ["2026-07-28"]}});
     let body = format!(r#"{{"jsonrpc":"2.0","id":{},"error":{error}}}"#, request.id());
@@ -227,8 +288,9 @@ async fn invalid_entries_are_omitted() {
             format!(r#"{{"{key}":"{long}"}}"#),
             format!(r#"{{"{key}":"a:0","x":{deep}}}"#),
         ];
-        let good = ["b:{x}", "a:{x}", "c:{x}"].map(|own| format!(r#"{{"{key}":"{own}","n":1.0}}"#));
-        let again = format!(r#"{{"{key}":"a:{{x}}","n":2}}"#);
+        let named = if key == "name" { "" } else { r#","name":"named""# };
+        let good = ["b:{x}", "a:{x}", "c:{x}"].map(|own| format!(r#"{{"{key}":"{own}","n":1.0{named}}}"#));
+        let again = format!(r#"{{"{key}":"a:{{x}}","n":2{named}}}"#);
         let items = [&bad[..4], &good[..], &bad[4..], &[again][..]].concat();
         let upstream = listing(method, format!(r#"{{"{member}":[{}]}}"#, items.join(","))).await;
         let gateway = TestGateway::with_plain_names(&upstream.url()).await;

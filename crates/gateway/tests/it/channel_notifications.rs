@@ -21,6 +21,7 @@ struct TestChannel {
     params_of: Mutex<Vec<(String, Value)>>,
     listens: Mutex<Vec<mpsc::Sender<ExchangeEvent>>>,
     generation: Mutex<u64>,
+    tools: Mutex<Vec<&'static str>>,
 }
 
 impl TestChannel {
@@ -31,6 +32,7 @@ impl TestChannel {
             params_of: Mutex::default(),
             listens: Mutex::default(),
             generation: Mutex::default(),
+            tools: Mutex::default(),
         })
     }
 
@@ -83,7 +85,11 @@ impl Channel for TestChannel {
             self.listens.lock().expect("no panic").push(events);
         } else {
             let result = match &*method {
-                "tools/list" => r#"{"tools":[]}"#.into(),
+                "tools/list" => {
+                    let definition = |name: &&str| json!({"name": name, "inputSchema": {"type": "object"}});
+                    let tools: Vec<_> = self.tools.lock().expect("no panic").iter().map(definition).collect();
+                    json!({ "tools": tools }).to_string()
+                }
                 "resources/read" => json!({"contents": [{"uri": params["uri"], "text": ""}]}).to_string(),
                 _ => "{}".into(),
             };
@@ -198,4 +204,25 @@ async fn restarted_server_is_resubscribed() {
         channel.params_of("resources/subscribe").len() == 2
     })
     .await;
+}
+
+#[tokio::test]
+async fn list_is_renewed_without_listeners() {
+    for version in ClientVersion::EACH_ERA {
+        let channel = TestChannel::new(false);
+        let gateway = TestGateway::builder()
+            .upstream("up", Upstream::channel(channel.clone()))
+            .start()
+            .await;
+        let client = gateway.connect(version).await;
+        assert_eq!(client.tools().await, [""; 0]);
+        *channel.tools.lock().expect("no panic") = vec!["t"];
+        channel.notify("notifications/tools/list_changed", json!({})).await;
+        assert_eq!(client.tools().await, ["up__t"]);
+        assert_eq!(client.tools().await, ["up__t"]);
+        assert_eq!(channel.params_of("tools/list").len(), 2);
+        *channel.tools.lock().expect("no panic") = vec!["t", "u"];
+        *channel.generation.lock().expect("no panic") += 1;
+        assert_eq!(client.tools().await, ["up__t", "up__u"], "after a restart");
+    }
 }

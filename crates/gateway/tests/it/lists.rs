@@ -1,6 +1,7 @@
 //! Lists are merged, named and hold only what the caller may use.
 
 mod availability;
+mod definitions;
 mod pages;
 
 use std::collections::BTreeSet;

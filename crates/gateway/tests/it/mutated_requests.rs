@@ -125,7 +125,7 @@ async fn every_mutation_is_answered() {
             client.request("\"list\"", "tools/list", r#""cursor":"x""#, ""),
             client.post(r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}"#),
             client.post(r#"[{"jsonrpc":"2.0","id":1,"method":"ping"},{"jsonrpc":"2.0","id":2,"method":"tools/list"}]"#),
-            client.post(r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{}}}"#),
+            client.post(r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"t","version":"1"}}}"#),
         ];
         for round in 0..1200 {
             let mut post = originals[round % originals.len()].clone();

@@ -249,3 +249,29 @@ async fn invalid_params_are_refused() {
     }
     assert_eq!(upstream.counters().calls, 0);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refusal_is_read_after_the_whole_body() {
+    let upstream = http(Eras::Both).await;
+    let gateway = TestGateway::with_server(upstream.url()).await;
+    for version in ClientVersion::EACH_ERA {
+        let client = gateway.connect(version).await;
+        let large = client.call("1", "up__echo", &format!(r#"{{"text":"{}"}}"#, "x".repeat(8 << 20)));
+        let refusals = [
+            (413, large.clone()),
+            (401, large.clone().with("authorization", "Bearer nobody")),
+            (404, large.clone().path("/mcp/none")),
+            (415, large.clone().with("content-type", "text/plain")),
+        ];
+        for (status, post) in refusals {
+            let posts = (0..8).map(|_| async {
+                let mut connection = Connection::open(gateway.address).await;
+                // All of it is written before anything is read.
+                connection.send(post.bytes()).await;
+                connection.response().await.expect("no reset").status()
+            });
+            let statuses = futures_util::future::join_all(posts).await;
+            assert_eq!(statuses, [status; 8], "{version:?}");
+        }
+    }
+}

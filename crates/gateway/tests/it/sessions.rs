@@ -139,7 +139,7 @@ async fn evicted_sessions_stay_valid() {
     let first = gateway.connect(ClientVersion::V2025_11_25).await;
     first.text("up__count", json!({"key": "k"})).await;
     let stranger = gateway.client(ClientVersion::V2025_11_25);
-    let body = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {"protocolVersion": "2025-11-25"}});
+    let body = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}});
     let post = stranger.post(body.to_string()).bytes();
     let open = async |count: usize| {
         let mut connection = Connection::open(gateway.address).await;

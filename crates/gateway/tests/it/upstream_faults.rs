@@ -133,6 +133,20 @@ async fn faults_are_typed_failures() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redirect_is_named() {
+    let upstream = scripted::redirecting("https://user:word@other.example.com/mcp/?token=secret#x").await;
+    let gateway = TestGateway::with_server(upstream.url()).await;
+    for version in ClientVersion::EACH_ERA {
+        let client = gateway.connect(version).await;
+        let answer = client.tool("up__t", json!({})).await;
+        assert_eq!(failure(version, &answer), ("config".to_owned(), false), "{answer}");
+        let text = answer["result"]["content"][0]["text"].as_str().unwrap_or_default();
+        assert!(text.contains("https://other.example.com/mcp/ "), "{text}");
+        assert!(!text.contains("secret") && !text.contains("word"), "{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn event_stream_faults_are_typed() {
     let faults = [
         (Fault::Garbage, "connection"),

@@ -72,7 +72,7 @@ fn judge_events(body: &Bytes) -> Probe {
     let mut decoder = Decoder::new(body.len());
     decoder.push(body.clone());
     while let Ok(Some(event)) = decoder.next_event() {
-        if event.data.is_empty() {
+        if event.data.is_empty() || !event.is_message() {
             continue;
         }
         if let Some(probe) = judge_stdio_probe(&event.data) {

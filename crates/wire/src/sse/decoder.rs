@@ -17,6 +17,23 @@ pub struct Event {
     pub retry: Option<u64>,
 }
 
+impl Event {
+    /// Returns `true` if the data may be a message: events with another name are none, such as a server's own keep-alive.
+    ///
+    /// ```
+    /// use portolan_wire::{Bytes, sse::Decoder};
+    ///
+    /// let mut decoder = Decoder::new(1 << 20);
+    /// decoder.push(Bytes::from_static(b"event: ping\ndata: 1\n\nevent: message\ndata: {}\n\n"));
+    /// assert!(!decoder.next_event()?.unwrap().is_message());
+    /// assert!(decoder.next_event()?.unwrap().is_message());
+    /// # Ok::<(), portolan_wire::sse::EventTooLarge>(())
+    /// ```
+    pub fn is_message(&self) -> bool {
+        self.event.as_deref().is_none_or(|name| name == "message")
+    }
+}
+
 /// An event is larger than the decoder's limit; the stream cannot be decoded any further.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("an event is larger than {limit} bytes")]

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http_body::{Body as HttpBody, Frame};
 use http_body_util::BodyExt;
-use portolan_core::{BoxError, Result};
+use portolan_core::{BoxError, Result, UpstreamCredential};
 use portolan_wire::{envelope::Message, id::RequestId};
 
 use self::converter::EventStreamConverter;
@@ -47,9 +47,10 @@ const LINGER: Duration = Duration::from_secs(1);
 pub(crate) async fn relay(
     body: ResponseBody,
     http: Arc<HttpServer>,
+    credential: &Arc<UpstreamCredential>,
     in_flight: InFlightCall,
 ) -> Beginning<Box<EventRelay>> {
-    let mut relay = EventRelay::new(http, in_flight);
+    let mut relay = EventRelay::new(http, credential, in_flight);
     relay.body = Some(body);
     relay.settle().await
 }
@@ -62,6 +63,7 @@ pub(crate) struct EventRelay {
     body: Option<ResponseBody>,
     converter: EventStreamConverter,
     http: Arc<HttpServer>,
+    credential: Arc<UpstreamCredential>,
     cancel_on_drop: CancelOnDrop,
     timeout: CallTimeout,
     /// The attempt to resume a stream that ended before its response.
@@ -75,13 +77,14 @@ pub(crate) struct EventRelay {
 struct Taking(BoxFuture<'static, ResumeOutcome>);
 
 impl EventRelay {
-    fn new(http: Arc<HttpServer>, in_flight: InFlightCall) -> Self {
+    fn new(http: Arc<HttpServer>, credential: &Arc<UpstreamCredential>, in_flight: InFlightCall) -> Self {
         let limits = http.limits();
         Self {
             head: None,
             body: None,
             converter: EventStreamConverter::new(in_flight.conversion, limits.held_bytes, limits.message_bytes),
             http,
+            credential: credential.clone(),
             cancel_on_drop: in_flight.cancel_on_drop,
             timeout: in_flight.timeout,
             again: None,
@@ -92,8 +95,14 @@ impl EventRelay {
 
     /// Returns the relay of a stream that was left, in the state that `in_flight` had when it was sent, from after the
     /// event `from`.
-    pub(crate) fn resumed(http: Arc<HttpServer>, in_flight: InFlightCall, from: Bytes, known: Vec<RequestId>) -> Self {
-        let mut relay = Self::new(http, in_flight);
+    pub(crate) fn resumed(
+        http: Arc<HttpServer>,
+        credential: &Arc<UpstreamCredential>,
+        in_flight: InFlightCall,
+        from: Bytes,
+        known: Vec<RequestId>,
+    ) -> Self {
+        let mut relay = Self::new(http, credential, in_flight);
         relay.converter.begin_again(from.clone());
         relay.converter.knows(known);
         relay.again = relay.cancel_on_drop.take_up(from, Duration::ZERO).map(Taking);
@@ -102,10 +111,30 @@ impl EventRelay {
     }
 
     /// Returns the relay of a call whose response has not begun, while a message of the GET stream came before it.
-    pub(crate) fn awaited(head: PendingHead, http: Arc<HttpServer>, in_flight: InFlightCall, said: Message) -> Self {
-        let mut relay = Self::new(http, in_flight);
+    pub(crate) fn awaited(
+        head: PendingHead,
+        http: Arc<HttpServer>,
+        credential: &Arc<UpstreamCredential>,
+        in_flight: InFlightCall,
+        said: Message,
+    ) -> Self {
+        let mut relay = Self::new(http, credential, in_flight);
         relay.head = Some(head);
         relay.said(said);
+        relay
+    }
+
+    /// Returns the relay of a JSON body with several messages.
+    pub(crate) fn of_batch(
+        text: &Bytes,
+        http: Arc<HttpServer>,
+        credential: &Arc<UpstreamCredential>,
+        in_flight: InFlightCall,
+    ) -> Self {
+        let mut relay = Self::new(http, credential, in_flight);
+        relay.converter.whole(text);
+        relay.converter.end();
+        relay.settle_accounts();
         relay
     }
 
@@ -214,10 +243,12 @@ impl EventRelay {
     fn take(&mut self, frame: Option<Result<Frame<Bytes>, ConnectionError>>) {
         match frame {
             Some(Ok(frame)) => {
+                // Comments and empty events are signs of life, too. A stream that has nothing else is not resumed for ever.
                 self.timeout.renew();
-                if let Ok(data) = frame.into_data() {
+                if let Ok(data) = frame.into_data()
+                    && self.converter.push(data)
+                {
                     self.tries = 0;
-                    self.converter.push(data);
                 }
             }
             Some(Err(_)) => {
@@ -249,8 +280,11 @@ impl EventRelay {
         self.settle_accounts();
     }
 
-    /// Sends pending messages to the server; completes when it has accepted them.
+    /// Sends pending messages to the server, and passes on what does not belong to the call.
     fn settle_accounts(&mut self) {
+        for notification in self.converter.foreign() {
+            self.http.changes().take(&notification, &self.credential);
+        }
         for reply in self.converter.replies() {
             self.cancel_on_drop.reply(reply);
         }

@@ -33,7 +33,7 @@ pub(crate) async fn relay(
     length: bool,
     mut in_flight: Box<InFlightCall>,
     limits: &ClientLimits,
-) -> Result<Beginning<Box<JsonRelay>>> {
+) -> Result<JsonBeginning> {
     let most = limits.message_bytes;
     if body.size_hint().lower() > u64::try_from(most).unwrap_or(u64::MAX) {
         return Err(in_flight
@@ -45,7 +45,7 @@ pub(crate) async fn relay(
     while size <= SMALL && !body.is_end_stream() {
         let frame = match in_flight.timeout.wait(pin!(body.frame())).await {
             Ok(frame) => frame,
-            Err(over) => return Ok(Beginning::Over(in_flight.give_up(over))),
+            Err(over) => return Ok(JsonBeginning::Reply(Beginning::Over(in_flight.give_up(over)))),
         };
         let Some(frame) = frame else { break };
         in_flight.timeout.renew();
@@ -58,16 +58,35 @@ pub(crate) async fn relay(
     if size > SMALL {
         if !in_flight.conversion.holds() {
             match begin(held, &in_flight.conversion) {
-                Ok(begun) => return pass(body, length, begun, size, in_flight, limits),
+                Ok(begun) => return pass(body, length, begun, size, in_flight, limits).map(JsonBeginning::Reply),
                 Err(as_it_came) => held = as_it_came,
             }
         }
         if let Err(over) = collect(&mut body, &mut held, size, limits.held_bytes, &mut in_flight).await? {
-            return Ok(Beginning::Over(in_flight.give_up(over)));
+            return Ok(JsonBeginning::Reply(Beginning::Over(in_flight.give_up(over))));
         }
     }
+    let text = join(held);
+    if is_batch(&text) {
+        return Ok(JsonBeginning::Batch(text, in_flight));
+    }
     in_flight.cancel_on_drop.answered();
-    Ok(Beginning::Whole(whole(&join(held), &in_flight.conversion)?))
+    let whole = whole(&text, &in_flight.conversion)?;
+    Ok(JsonBeginning::Reply(Beginning::Whole(whole)))
+}
+
+/// What a JSON body turned out to be.
+#[derive(Debug)]
+pub(crate) enum JsonBeginning {
+    /// A response.
+    Reply(Beginning<Box<JsonRelay>>),
+    /// Several messages, of which the response is one (2025-03-26).
+    Batch(Bytes, Box<InFlightCall>),
+}
+
+/// Returns `true` for a JSON array.
+fn is_batch(text: &[u8]) -> bool {
+    text.trim_ascii_start().starts_with(b"[")
 }
 
 /// The part of a response that has arrived, and the edit of the rest. Without an edit, it passes unchanged.
@@ -86,9 +105,8 @@ fn pass(
     if over {
         in_flight.cancel_on_drop.answered();
     }
-    if over && stream.is_none() && queue.len() == 1 {
-        let message = queue.into_iter().next().unwrap_or_default();
-        return Ok(Beginning::Whole(Converted::Message(message)));
+    if over && stream.is_none() {
+        return Ok(Beginning::Whole(Converted::Message(join(queue))));
     }
     let mut relay = JsonRelay {
         body,
@@ -113,7 +131,12 @@ fn pass(
 /// Starts to edit a response, if its head says that it is a result for this call; else gives it back. Without an edit, it
 /// passes unchanged.
 fn begin(held: VecDeque<Bytes>, conversion: &Conversion) -> Result<Begun, VecDeque<Bytes>> {
-    if held.front().is_some_and(|first| passes_at_once(first, conversion)) {
+    let mut held = held;
+    if let Some(first) = held.front_mut()
+        && let Some((head, rest)) = passing_at_once(first, conversion)
+    {
+        *first = rest;
+        held.push_front(head);
         return Ok((held, None));
     }
     let mut stream = conversion.stream();
@@ -140,18 +163,23 @@ fn begin(held: VecDeque<Bytes>, conversion: &Conversion) -> Result<Begun, VecDeq
     }
 }
 
-/// Returns `true` if the first bytes show a result of this call that passes unchanged: the order in which most servers
-/// write it. Others have to be parsed.
-fn passes_at_once(first: &[u8], conversion: &Conversion) -> bool {
+/// If the first bytes show a result of this call of which only the id changes, returns its head with the client's id, and
+/// the rest: the order in which most servers write it. Others have to be parsed.
+fn passing_at_once(first: &Bytes, conversion: &Conversion) -> Option<(Bytes, Bytes)> {
+    const HEAD: &[u8] = br#"{"jsonrpc":"2.0","id":"#;
+    const RESULT: &[u8] = br#","result":{"#;
     let members = first
-        .strip_prefix(br#"{"jsonrpc":"2.0","id":"#)
-        .and_then(|rest| rest.strip_prefix(conversion.sent.as_raw()))
-        .and_then(|rest| rest.strip_prefix(br#","result":{"#));
-    let Some(members) = members else { return false };
+        .strip_prefix(HEAD)?
+        .strip_prefix(conversion.sent.as_raw())?
+        .strip_prefix(RESULT)?;
     let complete = Bytes::from_static(br#""complete""#);
     let result_type = members.starts_with(br#""resultType":"complete","#).then_some(&complete);
     let answers = result_type.is_some() || members.starts_with(br#""content":["#);
-    flows(result_type, answers, conversion) && conversion.passes(result_type)
+    let passes = flows(result_type, answers, conversion) && conversion.passes_but_for_id(result_type);
+    passes.then(|| {
+        let head = [HEAD, conversion.id.as_raw(), RESULT].concat();
+        (head.into(), first.slice_ref(members))
+    })
 }
 
 /// Returns `true` for the head of a result for this call, of a kind that may be streamed.
@@ -197,19 +225,27 @@ async fn collect(
 /// Converts a whole response.
 pub(crate) fn whole(text: &Bytes, conversion: &Conversion) -> Result<Converted> {
     let limits = envelope::ParseLimits { depth: 1024, batch: 1 };
-    let message = match envelope::parse(text, &limits) {
-        Ok(envelope::Incoming::One(Message::Response(response))) => response,
-        Ok(_) => return Err(conversion.protocol_error("its response is not a JSON-RPC response")),
-        Err(fault) => return Err(conversion.protocol_error(format!("its response cannot be parsed: {fault}"))),
-    };
-    match &message.id {
+    match envelope::parse(text, &limits) {
+        Ok(envelope::Incoming::One(Message::Response(response))) => converted(&response, Some(text), conversion),
+        Ok(_) => Err(conversion.protocol_error("its response is not a JSON-RPC response")),
+        Err(fault) => Err(conversion.protocol_error(format!("its response cannot be parsed: {fault}"))),
+    }
+}
+
+/// Converts a response, which came as `text` if it came alone.
+pub(crate) fn converted(
+    response: &envelope::Response,
+    text: Option<&Bytes>,
+    conversion: &Conversion,
+) -> Result<Converted> {
+    match &response.id {
         Some(id) if *id != conversion.sent => {
             Err(conversion.protocol_error("its response has the id of another request"))
         }
-        None if matches!(message.outcome, envelope::Outcome::Result(_)) => {
+        None if matches!(response.outcome, envelope::Outcome::Result(_)) => {
             Err(conversion.protocol_error("its response has no id"))
         }
-        _ => Ok(conversion.message(&message.outcome, Some(text))),
+        _ => Ok(conversion.message(&response.outcome, text)),
     }
 }
 

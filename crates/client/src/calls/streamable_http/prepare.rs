@@ -1,7 +1,6 @@
 //! Prepares a call: chooses the era, opens a session where one is needed, writes the request.
 
 use std::{
-    borrow::Cow,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -15,7 +14,7 @@ use crate::{
     calls::{
         cancel_on_drop::CancelOnDrop, in_flight::InFlightCall, streamable_http::HttpUpstream, timeout::CallTimeout,
     },
-    capabilities::ClientCapabilities,
+    capabilities::{ClientCapabilities, with_extensions},
     conversation::Conversation,
     conversion,
     conversion::Conversion,
@@ -73,11 +72,13 @@ impl HttpUpstream {
             (Era::Modern, _) => None,
             (Era::Legacy, Some(session_ref)) => Some(self.joined(session_ref, request.credential)?),
             (Era::Legacy, None) => {
-                let Taken { session, is_exclusive } =
-                    self.session_for(&request.requester, request.credential, capabilities);
+                let Taken { session, is_exclusive } = self.session_for(request, capabilities);
                 let version = legacy_version(request.requester.version(), &eras.legacy_versions);
                 let open = session
-                    .get(async || Box::pin(self.http.handshake(version, request.credential, capabilities)).await)
+                    .get(async || {
+                        let declared = with_extensions(capabilities.to_json(), request.extensions().as_ref());
+                        Box::pin(self.http.handshake(version, request.credential, declared)).await
+                    })
                     .await?;
                 if let Requester::Legacy { conversation: own, .. } = &request.requester
                     && own.has_reader()
@@ -114,11 +115,8 @@ impl HttpUpstream {
         capabilities: ClientCapabilities,
         mut session: Option<CallSession>,
     ) -> Result<Prepared> {
-        // A client's ids are unique in its own session; in a shared one they could collide.
-        let sent = match (&request.requester, upstream) {
-            (Requester::Legacy { .. }, Era::Legacy) | (_, Era::Modern) => request.id.clone(),
-            _ => self.http.next_id(),
-        };
+        // A client's ids could collide in a shared session, and come back in another spelling.
+        let sent = self.http.next_id();
         let mut params = conversion::params(request, upstream, self.http.client_name());
         let exclusive = session.as_mut().and_then(|session| session.exclusive.as_mut());
         let token = exclusive.and_then(|exclusive| {
@@ -128,12 +126,7 @@ impl HttpUpstream {
             }
             conversion::own_token(params.to_mut(), &sent)
         });
-        let is_same_era = request.requester.era() == Some(upstream);
-        let same_text = is_same_era && sent == *request.id && matches!(params, Cow::Borrowed(_));
-        let text = match request.unchanged {
-            Some(text) if same_text => text.clone(),
-            _ => envelope::request(&sent, request.method, Some(&params.to_bytes())),
-        };
+        let text = envelope::request(&sent, request.method, Some(&params.to_bytes()));
         let (credential, passthrough) = (request.credential, request.passthrough);
         let headers = match &session {
             Some(CallSession { open, .. }) => self.http.headers_in(open, credential, passthrough),
@@ -162,13 +155,9 @@ impl HttpUpstream {
     }
 
     /// Returns the session for a call: of the client's own session, or of its caller.
-    fn session_for(
-        &self,
-        requester: &Requester<'_>,
-        credential: &Arc<UpstreamCredential>,
-        capabilities: ClientCapabilities,
-    ) -> Taken {
-        let subject = match requester {
+    fn session_for(&self, request: &UpstreamRequest<'_>, capabilities: ClientCapabilities) -> Taken {
+        let credential = request.credential;
+        let subject = match &request.requester {
             Requester::Legacy { conversation, .. } => {
                 let make = || Arc::new(UpstreamSession::new(&self.http, credential.clone()));
                 let fits = |old: &UpstreamSession| old.fits(&self.http, credential);
@@ -180,7 +169,8 @@ impl HttpUpstream {
             Requester::Modern { caller, .. } => Some(caller.subject.clone()),
             Requester::Internal => None,
         };
-        self.sessions.take(subject, credential, capabilities)
+        self.sessions
+            .take(subject, credential, capabilities, request.extensions())
     }
 
     /// Returns a session that another replica may have opened.

@@ -56,7 +56,8 @@ impl HttpUpstream {
             cancel_on_drop,
             timeout: CallTimeout::new(self.http.timeouts(), None),
         };
-        let relay = EventRelay::resumed(self.http.clone(), in_flight, checkpoint.event.clone(), resumed.known);
+        let (from, known) = (checkpoint.event.clone(), resumed.known);
+        let relay = EventRelay::resumed(self.http.clone(), request.credential, in_flight, from, known);
         Reply::begun(relay.settle().await, events_reply)
     }
 }

@@ -12,10 +12,16 @@ use portolan_wire::{
 };
 
 use crate::{
-    calls::{in_flight::InFlightCall, reply::Reply, streamable_http::HttpUpstream, timeout::WaitError},
+    calls::{
+        in_flight::InFlightCall,
+        reply::Reply,
+        streamable_http::{HttpUpstream, prepare::SessionInUse},
+        timeout::WaitError,
+    },
     collect,
     conversion::Converted,
     http1::body::ResponseBody,
+    request::UpstreamRequest,
 };
 
 /// The number of bytes that are read of an error body.
@@ -27,6 +33,8 @@ pub(crate) enum Refused {
     OtherVersion(Reply),
     /// The headers lack what the server requires (-32020).
     HeaderMismatch(Bytes),
+    /// The server has forgotten the session, and has not executed the call.
+    Forgotten,
     /// Any other response.
     Otherwise(Reply),
     /// The client has cancelled.
@@ -34,30 +42,45 @@ pub(crate) enum Refused {
 }
 
 impl HttpUpstream {
-    /// Reads a response with a status other than 200.
+    /// Reads a response with a status other than 200. `session` is the session of the call, if another one may be opened.
     pub(crate) async fn refused(
         &self,
+        request: &UpstreamRequest<'_>,
         response: Response<ResponseBody>,
         in_flight: &mut InFlightCall,
+        session: Option<&SessionInUse>,
     ) -> Result<Refused> {
         in_flight.cancel_on_drop.answered();
         let (head, body) = response.into_parts();
-        let text = match in_flight.timeout.wait(pin!(collect::body(body, ERROR_BYTES))).await {
+        let (status, read) = (head.status, collect::body(body, ERROR_BYTES));
+        let text = match in_flight.timeout.wait(pin!(read)).await {
             Ok(text) => text.unwrap_or_default(),
             Err(WaitError::Timeout(error)) => return Err(error),
             Err(WaitError::Cancelled) => return Ok(Refused::Cancelled),
         };
-        let status = head.status;
-        if status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN {
+        if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
             return Err(self.http.unwelcome(status));
+        }
+        if let Some((session, open)) = session {
+            let refusal = (&in_flight.conversion.sent, status, &text);
+            let asking = self.http.has_forgotten(open, request.credential, refusal);
+            match in_flight.timeout.wait(pin!(asking)).await {
+                Ok(true) => {
+                    session.expire(open);
+                    self.http.note_forgotten();
+                    return Ok(Refused::Forgotten);
+                }
+                Ok(false) => {}
+                Err(WaitError::Timeout(error)) => return Err(error),
+                Err(WaitError::Cancelled) => return Ok(Refused::Cancelled),
+            }
         }
         if status.is_client_error()
             && let Ok(envelope::Incoming::One(envelope::Message::Response(response))) =
                 envelope::parse(&text, &envelope::ParseLimits::default())
             && let envelope::Outcome::Error(raw) = &response.outcome
         {
-            let code = ErrorObject::parse(raw).map(|error| error.code);
-            let conversion = &in_flight.conversion;
+            let (code, conversion) = (ErrorObject::parse(raw).map(|error| error.code), &in_flight.conversion);
             let said = conversion.message(&response.outcome, None);
             if code.is_some_and(|code| speaks_otherwise(code, &conversion.method)) {
                 self.http.eras.forget();
@@ -68,13 +91,10 @@ impl HttpUpstream {
                 (_, said) => Refused::Otherwise(said.into()),
             });
         }
-        let failure = if status.is_redirection() {
-            Failure::new(
-                FailureKind::Config,
-                format!("it redirects (HTTP {status}), which is not followed"),
-            )
-            .remedy("give the server's final URL")
-        } else if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+        if status.is_redirection() {
+            return Err(self.http.redirected(status, &head.headers));
+        }
+        let failure = if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
             Failure::new(FailureKind::Connection, format!("it responded with HTTP {status}"))
         } else {
             // A server of the other era responds like this, too.

@@ -58,6 +58,9 @@ async fn foreign_hosts_and_origins_refused() {
             "",
             "evil.com:80@localhost",
             "localhost:80:evil",
+            "localhost:evil.com",
+            "127.0.0.1:99999",
+            "[::1]:x",
         ]
         .iter()
         .chain(&less)

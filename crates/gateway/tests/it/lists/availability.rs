@@ -131,3 +131,32 @@ async fn stale_list_refreshes_in_background() {
     .await;
     assert_eq!(client.tools().await.len(), 9);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn client_is_told_when_a_server_comes() {
+    for eras in [Eras::Legacy, Eras::Modern] {
+        for version in ClientVersion::EACH_ERA {
+            let (well, dying) = (http(Eras::Both).await, http(eras).await);
+            let (address, url) = (dying.address(), dying.url());
+            drop(dying);
+            let gateway = TestGateway::builder()
+                .server("well", well.url())
+                .server("dead", url)
+                .start()
+                .await;
+            let client = gateway.connect(version).await;
+            assert_eq!(client.tools().await.len(), 8, "{eras:?} {version:?}");
+            let mut events = match version.is_modern() {
+                true => client.listen("1", r#""toolsListChanged":true"#).await.0,
+                false => client.stream().await,
+            };
+            let _again = http_again(address, eras).await;
+            let told = events.json().await;
+            assert_eq!(
+                told["method"], "notifications/tools/list_changed",
+                "{eras:?} {version:?}"
+            );
+            assert_eq!(client.tools().await.len(), 16, "{eras:?} {version:?}");
+        }
+    }
+}

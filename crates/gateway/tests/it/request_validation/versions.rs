@@ -77,6 +77,29 @@ async fn initialize_negotiates_version() {
 }
 
 #[tokio::test]
+async fn handshake_needs_its_params() {
+    let (_upstream, gateway) = start().await;
+    let stranger = gateway.client(ClientVersion::V2025_11_25);
+    let info = r#""clientInfo":{"name":"t","version":"1"}"#;
+    for params in [
+        format!(r#""capabilities":[],{info}"#),
+        format!(r#""capabilities":null,{info}"#),
+        info.to_owned(),
+        r#""capabilities":{}"#.into(),
+        r#""capabilities":{},"clientInfo":"t""#.into(),
+        r#""capabilities":{},"clientInfo":{"name":"t"}"#.into(),
+        r#""capabilities":{},"clientInfo":{"name":1,"version":"1"}"#.into(),
+    ] {
+        let body = format!(
+            r#"{{"jsonrpc":"2.0","id":0,"method":"initialize","params":{{"protocolVersion":"2025-11-25",{params}}}}}"#
+        );
+        let answer = stranger.send(&stranger.post(body)).await;
+        assert_eq!(answer.code(), -32602, "{params} {answer:?}");
+        assert_eq!(answer.head.get("mcp-session-id"), None, "{params}");
+    }
+}
+
+#[tokio::test]
 async fn modern_request_needs_meta() {
     let (_upstream, gateway) = start().await;
     let client = gateway.connect(ClientVersion::V2026_07_28).await;

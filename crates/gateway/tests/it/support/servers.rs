@@ -1,5 +1,6 @@
 //! Servers as thin scripts over the fixtures' scripted server.
 
+pub(crate) mod forgetful;
 pub(crate) mod notifying;
 pub(crate) mod requesting;
 pub(crate) mod resources;

@@ -7,7 +7,7 @@ use crate::support::{
     client::ClientVersion,
     eventually,
     gateway::TestGateway,
-    servers::{Reply, Request, legacy, modern, scripted},
+    servers::{Reply, Request, ScriptedServer, legacy, modern, scripted},
     upstreams::Eras,
 };
 
@@ -16,6 +16,11 @@ fn legacy_only(request: &Request) -> Option<Reply> {
         return Some(Reply::new(400, "text/plain", "no session"));
     }
     legacy(request)
+}
+
+/// A server that redirects everything.
+pub(super) async fn redirecting(to: &'static str) -> ScriptedServer {
+    scripted(move |_| Reply::status(308).with_header("location", to)).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,5 +1,7 @@
 //! Converts the lines of a server's event stream.
 
+mod parts;
+
 use std::{collections::VecDeque, time::Duration};
 
 use bytes::{Bytes, BytesMut};
@@ -11,17 +13,23 @@ use portolan_wire::{
     id::RequestId,
     level::LogLevel,
     method::Method,
-    rewrite::ResponseStream,
     sse::{self, LinePart, LineSplitter},
 };
 
+use self::parts::{LongLine, Output, data_of, value_of};
 use crate::{
     calls::{
         steps::Step,
-        streamable_http::json::{broke_off, is_ours},
+        streamable_http::json::{self, broke_off, is_ours},
     },
-    conversion::{Conversion, Converted, tasks::TaskCreated},
-    server_requests::{InputRequired, ServerRequest, ServerRequestKey},
+    conversion::{Conversion, Converted},
+    server_requests::{ServerRequest, ServerRequestKey},
+};
+
+/// The limits of a message, and of several in one.
+const LIMITS: envelope::ParseLimits = envelope::ParseLimits {
+    depth: 1024,
+    batch: 1024,
 };
 
 /// The longest event id that is kept, in bytes.
@@ -33,9 +41,13 @@ pub(crate) struct EventStreamConverter {
     conversion: Conversion,
     splitter: LineSplitter,
     data: Option<Bytes>,
+    /// `true` if the event that is being read has a name of its own: then it is no message.
+    named: bool,
     long: LongLine,
     out: VecDeque<Output>,
     replies: Vec<Bytes>,
+    /// Notifications that do not belong to the call.
+    foreign: Vec<Notification>,
     held_limit: usize,
     size: usize,
     size_limit: usize,
@@ -47,39 +59,11 @@ pub(crate) struct EventStreamConverter {
     /// Server requests that are skipped when a stream is resumed.
     known: Vec<RequestId>,
     answered: bool,
+    /// `true` once the last chunk was a part of something that belongs to the call.
+    heard: bool,
     /// `true` if long events are yielded as a whole.
     holds: bool,
     broken: Option<BoxError>,
-}
-
-/// The state of a line that is too long to be parsed as a whole.
-#[derive(Debug)]
-enum LongLine {
-    /// There is none.
-    None,
-    /// It is skipped.
-    Ignored,
-    /// It is the response, edited while it passes.
-    Passing(Box<ResponseStream>),
-    /// It has to be complete before it can be parsed.
-    Held(BytesMut),
-}
-
-/// An output for the client.
-#[derive(Debug)]
-enum Output {
-    /// A whole message, not framed yet.
-    Message(Bytes),
-    /// A part of an event.
-    LinePart(Bytes),
-    /// A request of the server.
-    ServerRequest(ServerRequest),
-    /// The server requires input before it goes on.
-    InputRequired(InputRequired),
-    /// The server requires the call to be a task, and has not begun; the message for the client if it is not sent again.
-    TaskRequired(Bytes),
-    /// The server runs the call as a task.
-    Task(TaskCreated),
 }
 
 impl EventStreamConverter {
@@ -88,9 +72,11 @@ impl EventStreamConverter {
             conversion,
             splitter: LineSplitter::default(),
             data: None,
+            named: false,
             long: LongLine::None,
             out: VecDeque::new(),
             replies: Vec::new(),
+            foreign: Vec::new(),
             held_limit,
             size: 0,
             size_limit,
@@ -99,13 +85,21 @@ impl EventStreamConverter {
             retry: None,
             known: Vec::new(),
             answered: false,
+            heard: false,
             holds: false,
             broken: None,
         }
     }
 
-    /// Takes a chunk of the stream. Bytes after the response are skipped.
-    pub(crate) fn push(&mut self, chunk: Bytes) {
+    /// Takes a chunk of the stream. Bytes after the response are skipped. Returns `true` if the server has said something
+    /// about the call.
+    pub(crate) fn push(&mut self, chunk: Bytes) -> bool {
+        self.heard = false;
+        self.take(chunk);
+        self.heard
+    }
+
+    fn take(&mut self, chunk: Bytes) {
         self.size += chunk.len();
         if self.size > self.size_limit {
             let limit = self.size_limit;
@@ -156,6 +150,7 @@ impl EventStreamConverter {
     pub(crate) fn begin_again(&mut self, from: Bytes) {
         self.splitter = LineSplitter::default();
         self.data = None;
+        self.named = false;
         self.long = LongLine::None;
         self.next_event = None;
         self.event = Some(from);
@@ -190,10 +185,7 @@ impl EventStreamConverter {
     /// Returns the response, if the client gets nothing else.
     pub(crate) fn sole_answer(&mut self) -> Option<Converted> {
         match (self.answered, self.out.len(), self.out.front()) {
-            (true, 1, Some(Output::Message(message))) => Some(Converted::Message(message.clone())),
-            (true, 1, Some(Output::InputRequired(asked))) => Some(Converted::InputRequired(asked.clone())),
-            (true, 1, Some(Output::TaskRequired(message))) => Some(Converted::TaskRequired(message.clone())),
-            (true, 1, Some(Output::Task(task))) => Some(Converted::Task(task.clone())),
+            (true, 1, Some(output)) => output.response(),
             _ => None,
         }
     }
@@ -230,6 +222,11 @@ impl EventStreamConverter {
         self.replies.drain(..)
     }
 
+    /// Returns the notifications that do not belong to the call.
+    pub(crate) fn foreign(&mut self) -> std::vec::Drain<'_, Notification> {
+        self.foreign.drain(..)
+    }
+
     /// Returns `true` while the response is yielded in parts: no other message fits in between.
     pub(crate) fn is_passing(&self) -> bool {
         matches!(self.long, LongLine::Passing(_))
@@ -253,13 +250,26 @@ impl EventStreamConverter {
         }
     }
 
-    /// Takes a response that is no stream.
+    /// Takes a response that is no stream, or several messages in one.
     pub(crate) fn whole(&mut self, text: &Bytes) {
-        match crate::calls::streamable_http::json::whole(text, &self.conversion) {
-            Ok(Converted::Message(message)) => self.answer(Output::Message(message)),
-            Ok(Converted::InputRequired(asked)) => self.answer(Output::InputRequired(asked)),
-            Ok(Converted::TaskRequired(message)) => self.answer(Output::TaskRequired(message)),
-            Ok(Converted::Task(task)) => self.answer(Output::Task(task)),
+        match envelope::parse(text, &LIMITS) {
+            Ok(envelope::Incoming::Batch(messages)) => self.batch(messages),
+            _ => self.converted(json::whole(text, &self.conversion)),
+        }
+    }
+
+    /// Takes several messages (2025-03-26). The response ends the call, so it is the last one.
+    fn batch(&mut self, messages: Vec<Message>) {
+        let is_response = |message: &Message| matches!(message, Message::Response(_));
+        let (responses, others): (Vec<_>, Vec<_>) = messages.into_iter().partition(is_response);
+        for message in others.into_iter().chain(responses) {
+            self.message(message, None);
+        }
+    }
+
+    fn converted(&mut self, converted: portolan_core::Result<Converted>) {
+        match converted {
+            Ok(converted) => self.answer(converted.into()),
             Err(error) => self.refuse(&error),
         }
     }
@@ -268,6 +278,9 @@ impl EventStreamConverter {
         let Some(data) = data_of(line) else {
             return self.field(line);
         };
+        if self.named {
+            return;
+        }
         self.data = Some(match self.data.take() {
             None => data,
             Some(first) => {
@@ -285,6 +298,9 @@ impl EventStreamConverter {
 
     /// Reads a line other than data. Modern streams cannot be resumed.
     fn field(&mut self, line: &Bytes) {
+        if let Some(name) = value_of(line, b"event:") {
+            self.named = !name.is_empty() && name != "message";
+        }
         if self.conversion.upstream == Era::Modern {
             return;
         }
@@ -297,7 +313,7 @@ impl EventStreamConverter {
     }
 
     fn begin_long(&mut self, start: &Bytes) {
-        let Some(data) = data_of(start) else {
+        let Some(data) = data_of(start).filter(|_| !self.named) else {
             self.long = LongLine::Ignored;
             return;
         };
@@ -321,6 +337,7 @@ impl EventStreamConverter {
     }
 
     fn continue_long(&mut self, part: Bytes) {
+        self.heard |= !matches!(self.long, LongLine::None | LongLine::Ignored);
         match &mut self.long {
             LongLine::None | LongLine::Ignored => {}
             LongLine::Passing(stream) => {
@@ -364,25 +381,50 @@ impl EventStreamConverter {
             let fits = !id.is_empty() && id.len() <= MAX_EVENT_ID && std::str::from_utf8(&id).is_ok();
             self.event = fits.then(|| Bytes::copy_from_slice(&id));
         }
-        let Some(data) = self.data.take().filter(|data| !data.is_empty()) else {
+        let named = std::mem::take(&mut self.named);
+        let Some(data) = self.data.take().filter(|data| !named && !data.is_empty()) else {
             return;
         };
-        match envelope::parse(&data, &envelope::ParseLimits { depth: 1024, batch: 1 }) {
-            Ok(envelope::Incoming::One(Message::Response(response)))
-                if response.id.as_ref().is_none_or(|id| *id == self.conversion.sent) =>
-            {
-                self.whole(&data);
-            }
-            Ok(envelope::Incoming::One(Message::Notification(notification))) if self.passes(&notification) => {
-                self.out.extend(self.conversion.notification(data).map(Output::Message));
-            }
-            Ok(envelope::Incoming::One(Message::Request(request))) => self.ask_back(request),
-            Ok(_) => {}
+        match envelope::parse(&data, &LIMITS) {
+            Ok(envelope::Incoming::One(message)) => self.message(message, Some(&data)),
+            Ok(envelope::Incoming::Batch(messages)) => self.batch(messages),
             Err(fault) => self.refuse(
                 &self
                     .conversion
                     .protocol_error(format!("an event of its stream cannot be parsed: {fault}")),
             ),
+        }
+    }
+
+    /// Takes a message, which came as `text` if it came alone.
+    fn message(&mut self, message: Message, text: Option<&Bytes>) {
+        if self.is_over() {
+            return;
+        }
+        match message {
+            Message::Response(response) => {
+                if response.id.as_ref().is_none_or(|id| *id == self.conversion.sent) {
+                    self.heard = true;
+                    self.converted(json::converted(&response, text, &self.conversion));
+                }
+            }
+            Message::Notification(notification) if self.passes(&notification) => {
+                self.heard = true;
+                let message = match text {
+                    Some(text) => text.clone(),
+                    None => envelope::notification(&notification.method, notification.params.as_deref()),
+                };
+                self.out
+                    .extend(self.conversion.notification(message).map(Output::Message));
+            }
+            Message::Notification(notification) => {
+                self.heard |= notification.method == Method::LogMessage;
+                self.foreign.push(notification);
+            }
+            Message::Request(request) => {
+                self.heard = true;
+                self.ask_back(request);
+            }
         }
     }
 
@@ -449,15 +491,4 @@ impl EventStreamConverter {
                 .protocol_error(format!("its response is larger than {limit} bytes")),
         );
     }
-}
-
-/// Returns the data of a `data:` line.
-fn data_of(line: &Bytes) -> Option<Bytes> {
-    value_of(line, b"data:")
-}
-
-fn value_of(line: &Bytes, field: &[u8]) -> Option<Bytes> {
-    let rest = line.strip_prefix(field)?;
-    let rest = rest.strip_prefix(b" ").unwrap_or(rest);
-    Some(line.slice_ref(rest))
 }

@@ -31,6 +31,8 @@ struct State {
     without_streams: bool,
     /// The levels of what it logs in each call.
     logs: Vec<&'static str>,
+    /// What it says in the stream of each call, before the result.
+    said: Vec<String>,
     /// Calls that are not answered.
     held: Vec<EventStream>,
 }
@@ -85,6 +87,11 @@ impl NotifyingServer {
         self.state().logs = levels.to_vec();
     }
 
+    /// Sends these events in each call from now on, before the result.
+    pub(crate) fn set_said(&self, events: &[&str]) {
+        self.state().said = events.iter().map(|event| (*event).to_owned()).collect();
+    }
+
     /// How many streams are open.
     pub(crate) fn streams(&self) -> usize {
         let mut state = self.state();
@@ -108,6 +115,14 @@ impl NotifyingServer {
         let state = self.state();
         let mut streams = state.streams.iter().filter(|stream| stream.session == session);
         streams.any(|stream| stream.events.send(message))
+    }
+
+    /// Sends this text on all streams.
+    pub(crate) fn send_raw(&self, text: &str) {
+        self.state()
+            .streams
+            .iter()
+            .for_each(|stream| assert!(stream.events.send_raw(text)));
     }
 
     pub(crate) fn resource_updated(&self, uri: &str) -> usize {
@@ -194,6 +209,7 @@ impl State {
             let params = json!({"level": level, "data": level});
             events.send(json!({"jsonrpc": "2.0", "method": "notifications/message", "params": params}));
         }
+        self.said.iter().for_each(|text| assert!(events.send_raw(text)));
         if request.argument("hold") == true {
             self.held.push(events);
             return reply;

@@ -81,6 +81,11 @@ fn serve(request: &Request, is_modern: bool, calls: &Mutex<Vec<StreamedCall>>) -
 }
 
 impl StreamedCall {
+    /// The id of the call, as JSON text.
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
     /// Sends this text as one chunk; an empty one ends the stream.
     pub(crate) fn send_raw(&self, text: &str) {
         self.events.send_raw(text);
