@@ -146,7 +146,7 @@ impl StaticTokens {
     ///
     /// # Errors
     ///
-    /// Returns [`Error::Backend`](portolan_core::Error::Backend) if the system has no random bytes.
+    /// Returns [`Error::Backend`](crate::Error::Backend) if the system has no random bytes.
     pub fn mint() -> Result<(Secret, TokenDigest)> {
         let mut bytes = [0; 32];
         SystemRandom::new()

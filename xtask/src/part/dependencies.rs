@@ -47,6 +47,11 @@ const RULES: &[Rule] = &[
         forbidden: &[SQL, &["portolan-gateway", "axum"]],
     },
     Rule {
+        what: "portolan-identity sees no gateway, no Kubernetes and no SQL",
+        tree: &["-p", "portolan-identity", "--all-features", "-e", "normal,build"],
+        forbidden: &[KUBERNETES, SQL, &["portolan-gateway", "axum"]],
+    },
+    Rule {
         what: "portolan's default features see no Kubernetes",
         tree: &["-p", "portolan", "-e", "normal,build"],
         forbidden: &[KUBERNETES],
