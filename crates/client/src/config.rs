@@ -58,9 +58,10 @@ pub struct ClientLimits {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ClientTimeouts {
-    /// The longest silence of a server during a call; progress restarts it. Default 2 min.
+    /// The longest silence of a server during a call; whatever it sends on the call's stream restarts it, comments and pings
+    /// too. Default 2 min.
     pub call: Duration,
-    /// The longest duration of a call. Default 1 h.
+    /// The longest duration of a call, however much its server sends. Default 1 h.
     pub call_total: Duration,
     /// The longest time to open a connection. Default 10 s.
     pub connect: Duration,

@@ -238,7 +238,7 @@ impl ServerConnection {
     /// `request`.
     pub(crate) fn told(&self, request: &UpstreamRequest<'_>, outcome: &Outcome) -> Result<Bytes> {
         let conversion = Conversion::new(request, Era::Modern, request.id.clone(), &self.spec);
-        match conversion.message(outcome, None) {
+        match conversion.message(outcome) {
             Converted::Message(message) => Ok(message),
             _ => Err(conversion.protocol_error("its task ended with a result that is not valid")),
         }

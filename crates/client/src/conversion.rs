@@ -153,13 +153,8 @@ impl Conversion {
         self.uris.as_ref().is_some_and(|uris| uris.in_response.is_some())
     }
 
-    /// Returns `true` if a response whose head has this `result_type` passes unchanged.
-    pub(crate) fn passes(&self, result_type: Option<&Bytes>) -> bool {
-        self.id.as_raw() == self.sent.as_raw() && self.passes_but_for_id(result_type)
-    }
-
     /// Returns `true` if a response whose head has this `result_type` passes unchanged, apart from its id.
-    pub(crate) fn passes_but_for_id(&self, result_type: Option<&Bytes>) -> bool {
+    pub(crate) fn passes(&self, result_type: Option<&Bytes>) -> bool {
         let kept = match self.result_type() {
             ResultType::Keep => true,
             ResultType::Ensure | ResultType::EnsureUncached => result_type.is_some(),
@@ -223,33 +218,30 @@ impl Conversion {
         self.client.is_some() && !self.capabilities.is_none() && self.capabilities.permit(method, params)
     }
 
-    /// Converts a response. `whole` is the message as it came, which is passed on if nothing changes.
-    pub(crate) fn message(&self, outcome: &Outcome, whole: Option<&Bytes>) -> Converted {
+    /// Converts a response. Servers see ids of this client's own, so the envelope is always written anew.
+    pub(crate) fn message(&self, outcome: &Outcome) -> Converted {
         let uris = self.uris.as_ref().and_then(|uris| Some((uris.in_result?, uris)));
         match (outcome, uris) {
             (Outcome::Result(raw), Some((place, uris))) => match uris.prefix.put_into(raw, place) {
-                Ok(None) => self.told(outcome, whole),
-                Ok(Some(changed)) => self.told(&Outcome::Result(changed), None),
+                Ok(None) => self.told(outcome),
+                Ok(Some(changed)) => self.told(&Outcome::Result(changed)),
                 Err(error) => Converted::Message(
                     self.failure(&self.protocol_error(format!("its result cannot be read: {error}"))),
                 ),
             },
-            _ => self.told(outcome, whole),
+            _ => self.told(outcome),
         }
     }
 
-    fn told(&self, outcome: &Outcome, whole: Option<&Bytes>) -> Converted {
+    fn told(&self, outcome: &Outcome) -> Converted {
         Converted::Message(match outcome {
             Outcome::Error(raw) => return self.error(raw),
             Outcome::Result(raw)
                 if self.result_type() == ResultType::Keep && !self.is_older() && self.tasks.is_none() =>
             {
-                match whole {
-                    Some(whole) if self.id.as_raw() == self.sent.as_raw() => whole.clone(),
-                    _ => envelope::result(&self.id, raw),
-                }
+                envelope::result(&self.id, raw)
             }
-            Outcome::Result(raw) => return self.result(raw, whole),
+            Outcome::Result(raw) => return self.result(raw),
         })
     }
 
@@ -273,7 +265,7 @@ impl Conversion {
         )
     }
 
-    fn result(&self, raw: &Bytes, whole: Option<&Bytes>) -> Converted {
+    fn result(&self, raw: &Bytes) -> Converted {
         let Ok(mut result) = RawObject::parse_checked(raw) else {
             return Converted::Message(self.failure(&self.protocol_error("its result is not a JSON object")));
         };
@@ -307,10 +299,9 @@ impl Conversion {
         if self.is_older() {
             changed |= content::without_links(&mut result);
         }
-        Converted::Message(match whole {
-            Some(whole) if !changed && self.id.as_raw() == self.sent.as_raw() => whole.clone(),
-            _ if !changed => envelope::result(&self.id, raw),
-            _ => envelope::result(&self.id, &result.to_bytes()),
+        Converted::Message(match changed {
+            false => envelope::result(&self.id, raw),
+            true => envelope::result(&self.id, &result.to_bytes()),
         })
     }
 

@@ -31,7 +31,7 @@ pub(super) fn message(answer: RpcResponse, conversion: &Conversion) -> Converted
         RpcResponse::Result(raw) => Outcome::Result(raw),
         RpcResponse::Error(raw) => Outcome::Error(raw),
     };
-    conversion.message(&outcome, None)
+    conversion.message(&outcome)
 }
 
 /// Returns the event for a notification that belongs to a call.

@@ -89,7 +89,7 @@ fn is_batch(text: &[u8]) -> bool {
     text.trim_ascii_start().starts_with(b"[")
 }
 
-/// The part of a response that has arrived, and the edit of the rest. Without an edit, it passes unchanged.
+/// The part of a response that has arrived, and the edit of the rest. Without an edit, the rest passes unchanged.
 type Begun = (VecDeque<Bytes>, Option<ResponseStream>);
 
 /// Passes on a response that is too large to be converted as a whole.
@@ -128,8 +128,8 @@ fn pass(
     Ok(Beginning::Relay(Box::new(relay)))
 }
 
-/// Starts to edit a response, if its head says that it is a result for this call; else gives it back. Without an edit, it
-/// passes unchanged.
+/// Starts to edit a response, if its head says that it is a result for this call; else gives it back. If only
+/// its id changes, that is spliced into its first chunk, and the rest needs no edit.
 fn begin(held: VecDeque<Bytes>, conversion: &Conversion) -> Result<Begun, VecDeque<Bytes>> {
     let mut held = held;
     if let Some(first) = held.front_mut()
@@ -143,13 +143,10 @@ fn begin(held: VecDeque<Bytes>, conversion: &Conversion) -> Result<Begun, VecDeq
     let mut queue = VecDeque::with_capacity(held.len() + 2);
     let mut chunks = held.iter().cloned();
     let mut first = chunks.next().unwrap_or_default();
-    // The head decides; the rest need not be parsed if it passes unchanged.
+    // The head decides.
     let head = first.split_to(first.len().min(HEAD));
     if stream.push(head, &mut queue).is_err() {
         return Err(held);
-    }
-    if is_ours(stream.head(), conversion) && conversion.passes(stream.head().result_type.as_ref()) {
-        return Ok((held, None));
     }
     for chunk in std::iter::once(first).chain(chunks) {
         if stream.push(chunk, &mut queue).is_err() {
@@ -175,7 +172,7 @@ fn passing_at_once(first: &Bytes, conversion: &Conversion) -> Option<(Bytes, Byt
     let complete = Bytes::from_static(br#""complete""#);
     let result_type = members.starts_with(br#""resultType":"complete","#).then_some(&complete);
     let answers = result_type.is_some() || members.starts_with(br#""content":["#);
-    let passes = flows(result_type, answers, conversion) && conversion.passes_but_for_id(result_type);
+    let passes = flows(result_type, answers, conversion) && conversion.passes(result_type);
     passes.then(|| {
         let head = [HEAD, conversion.id.as_raw(), RESULT].concat();
         (head.into(), first.slice_ref(members))
@@ -226,18 +223,14 @@ async fn collect(
 pub(crate) fn whole(text: &Bytes, conversion: &Conversion) -> Result<Converted> {
     let limits = envelope::ParseLimits { depth: 1024, batch: 1 };
     match envelope::parse(text, &limits) {
-        Ok(envelope::Incoming::One(Message::Response(response))) => converted(&response, Some(text), conversion),
+        Ok(envelope::Incoming::One(Message::Response(response))) => converted(&response, conversion),
         Ok(_) => Err(conversion.protocol_error("its response is not a JSON-RPC response")),
         Err(fault) => Err(conversion.protocol_error(format!("its response cannot be parsed: {fault}"))),
     }
 }
 
-/// Converts a response, which came as `text` if it came alone.
-pub(crate) fn converted(
-    response: &envelope::Response,
-    text: Option<&Bytes>,
-    conversion: &Conversion,
-) -> Result<Converted> {
+/// Converts a response.
+pub(crate) fn converted(response: &envelope::Response, conversion: &Conversion) -> Result<Converted> {
     match &response.id {
         Some(id) if *id != conversion.sent => {
             Err(conversion.protocol_error("its response has the id of another request"))
@@ -245,7 +238,7 @@ pub(crate) fn converted(
         None if matches!(response.outcome, envelope::Outcome::Result(_)) => {
             Err(conversion.protocol_error("its response has no id"))
         }
-        _ => Ok(conversion.message(&response.outcome, text)),
+        _ => Ok(conversion.message(&response.outcome)),
     }
 }
 

@@ -81,7 +81,7 @@ impl HttpUpstream {
             && let envelope::Outcome::Error(raw) = &response.outcome
         {
             let (code, conversion) = (ErrorObject::parse(raw).map(|error| error.code), &in_flight.conversion);
-            let said = conversion.message(&response.outcome, None);
+            let said = conversion.message(&response.outcome);
             if code.is_some_and(|code| speaks_otherwise(code, &conversion.method)) {
                 self.http.eras.forget();
             }

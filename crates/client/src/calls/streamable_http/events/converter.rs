@@ -405,7 +405,7 @@ impl EventStreamConverter {
             Message::Response(response) => {
                 if response.id.as_ref().is_none_or(|id| *id == self.conversion.sent) {
                     self.heard = true;
-                    self.converted(json::converted(&response, text, &self.conversion));
+                    self.converted(json::converted(&response, &self.conversion));
                 }
             }
             Message::Notification(notification) if self.passes(&notification) => {
