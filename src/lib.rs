@@ -58,6 +58,8 @@ pub use portolan_gateway::{
 };
 #[cfg(feature = "serve")]
 pub use portolan_gateway::{serve, serve_until};
+#[cfg(feature = "import")]
+pub use portolan_import as import;
 #[cfg(feature = "kubernetes")]
 pub use portolan_k8s::{
     Connect, KubeClients, KubeConfig, KubeCredentials, KubeCredentialsConfig, KubeKeys, KubeKeysConfig, KubeRuntime,

@@ -52,6 +52,11 @@ const RULES: &[Rule] = &[
         forbidden: &[KUBERNETES, SQL, &["portolan-gateway", "axum"]],
     },
     Rule {
+        what: "portolan-import sees no other crate and no runtime",
+        tree: &["-p", "portolan-import", "--all-features", "-e", "normal,build"],
+        forbidden: &[KUBERNETES, SQL, HTTP, TOKIO, &["portolan-core", "portolan-wire"]],
+    },
+    Rule {
         what: "portolan's default features see no Kubernetes",
         tree: &["-p", "portolan", "-e", "normal,build"],
         forbidden: &[KUBERNETES],
