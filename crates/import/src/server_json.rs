@@ -67,6 +67,36 @@ fn read_document(name: &str, document: &Node) -> Result<ImportedServer, Reason> 
     if name.is_empty() {
         return Err("missing:name".to_owned());
     }
+    let mut launches = Vec::new();
+    for package in document.get("packages").map(Node::items).unwrap_or_default() {
+        launches.push(Source::Package(package));
+    }
+    for remote in document.get("remotes").map(Node::items).unwrap_or_default() {
+        launches.push(Source::Remote(remote));
+    }
+    // The first that can be used; others are further ways.
+    let mut reason = "no-launch".to_owned();
+    for (at, launch) in launches.iter().enumerate() {
+        let mut draft = described(name, document);
+        match launch.read(&mut draft) {
+            Ok(()) => {
+                for other in &launches[at + 1..] {
+                    let mut apart = Draft::new(name, Syntax::None);
+                    if other.read(&mut apart).is_ok() {
+                        draft.server.alternatives.extend(apart.server.launch);
+                    }
+                }
+                return draft.finish();
+            }
+            Err(error) if at == 0 => reason = error,
+            Err(_) => {}
+        }
+    }
+    Err(reason)
+}
+
+/// Begins a server with what the document says of it.
+fn described(name: &str, document: &Node) -> Draft {
     let mut draft = Draft::new(name, Syntax::None);
     let text = |key| document.text_of(key).map(ToOwned::to_owned);
     draft.server.title = text("title");
@@ -78,24 +108,7 @@ fn read_document(name: &str, document: &Node) -> Result<ImportedServer, Reason> 
     if old_version.is_some() {
         draft.warn("old-form");
     }
-    let mut launches = Vec::new();
-    for package in document.get("packages").map(Node::items).unwrap_or_default() {
-        launches.push(Source::Package(package));
-    }
-    for remote in document.get("remotes").map(Node::items).unwrap_or_default() {
-        launches.push(Source::Remote(remote));
-    }
-    let Some((first, others)) = launches.split_first() else {
-        return Err("no-launch".to_owned());
-    };
-    first.read(&mut draft)?;
-    for other in others {
-        let mut apart = Draft::new(name, Syntax::None);
-        if other.read(&mut apart).is_ok() {
-            draft.server.alternatives.extend(apart.server.launch);
-        }
-    }
-    draft.finish()
+    draft
 }
 
 enum Source<'a> {
@@ -220,7 +233,8 @@ fn started(
         "pypi" => ("pypi", "uvx", "=="),
         "nuget" => ("nuget", "dnx", "@"),
         "cargo" => ("cargo", identifier, "@"),
-        _ => return Err(format!("unsupported-registry:{registry}")),
+        // A registry that is not known.
+        _ => return Err("no-launch".to_owned()),
     };
     let spec = exact.map_or_else(
         || identifier.to_owned(),
