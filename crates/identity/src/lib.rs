@@ -4,5 +4,11 @@
 //! [`EgressClient`] fetches what a stranger's URL names: metadata, keys, tokens.
 
 mod egress;
+mod outbound;
 
 pub use egress::{EgressClient, EgressConfig, EgressError};
+pub use outbound::{
+    AuthorizationRequest, BearerChallenge, ConnectLink, ConnectionState, Connections, Discovery, OAuthBroker,
+    OAuthConfig, OAuthError, PendingAuthorization, Provider, RegisteredClient, ResourceMetadata, ServerMetadata,
+    TokenSet,
+};
