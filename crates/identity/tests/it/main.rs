@@ -1,3 +1,10 @@
 //! Tests of the identity crate.
 
+mod bed;
+mod connect;
+mod discovery;
 mod egress;
+mod odd_answers;
+mod provider;
+mod refresh;
+mod strangers;
