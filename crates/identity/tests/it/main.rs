@@ -4,6 +4,7 @@ mod bed;
 mod connect;
 mod discovery;
 mod egress;
+mod machine;
 mod odd_answers;
 mod provider;
 mod refresh;

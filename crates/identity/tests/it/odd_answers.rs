@@ -199,7 +199,7 @@ async fn refused_registrations_say_why() {
 #[tokio::test]
 async fn registration_is_kept_until_its_secret_ends() {
     let bed = Bed::new().await;
-    let end = 1_000_000 + 86_400;
+    let end = portolan_core::Clock::now(&*bed.clock).as_second() + 86_400;
     bed.provider.script().registration = json!({
         "client_secret": "s3cr3t", "client_secret_expires_at": end, "token_endpoint_auth_method": "client_secret_basic",
     });

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use portolan_core::{
-    CredentialBroker, CredentialContext, HeaderPassthrough, OAuthOptions, Owner, Secret, UpstreamAuth,
-    conformance::broker,
+    CredentialBroker, CredentialContext, HeaderPassthrough, Owner, Secret, UpstreamAuth, conformance::broker,
 };
 use proptest::prelude::*;
 
@@ -168,5 +167,4 @@ async fn jwt_passes_to_its_audience_only() {
             assert_eq!(bearer(&credential), format!("Bearer {token}"));
         }
     }
-    let _ = OAuthOptions::default();
 }
