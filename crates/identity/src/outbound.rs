@@ -14,6 +14,7 @@ mod normalize;
 mod passthrough;
 mod registration;
 mod renewal;
+mod slot;
 mod store;
 mod token;
 mod token_set;

@@ -2,10 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, Weak, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -16,12 +13,12 @@ use portolan_core::{
     InstallName, Precondition, RefreshError, RefreshGuard, RefreshOptions, Result, Secret, ServerSpec, Source,
     UpstreamCredential, Version, Versioned,
 };
-use tokio::sync::Mutex as AsyncMutex;
 use url::Url;
 
 use super::{
     challenge::BearerChallenge,
     error::OAuthError,
+    slot::{Known, Slot, lock},
     store::{Connections, token_key},
     token::TokenEndpoint,
     token_set::TokenSet,
@@ -54,29 +51,6 @@ pub(super) struct SignIns {
     /// Refreshes what has ended: tries again after an exchange without an outcome, because there is nothing to lose.
     needed: RefreshGuard,
     slots: Mutex<HashMap<InstallName, Arc<Slot>>>,
-}
-
-#[derive(Debug, Default)]
-struct Slot {
-    known: Mutex<Option<(Instant, Arc<Known>)>>,
-    /// Counts the times that it was forgotten: what was read before is not cached.
-    forgotten: AtomicU64,
-    /// `true` while the store is read in the background.
-    reading: AtomicBool,
-    renewing: AsyncMutex<()>,
-    /// `true` while it is refreshed ahead of time.
-    ahead: AtomicBool,
-    failure: Mutex<Option<(Instant, Version, Error)>>,
-    ahead_failed: Mutex<Option<Instant>>,
-}
-
-/// The tokens of an install, as they were read.
-#[derive(Debug)]
-struct Known {
-    version: Version,
-    set: TokenSet,
-    /// The last credential made of it, with the fields' headers that it was made with.
-    made: Mutex<Option<(Arc<UpstreamCredential>, Arc<UpstreamCredential>)>>,
 }
 
 impl SignIns {
@@ -400,16 +374,6 @@ impl SignIns {
     }
 }
 
-impl Known {
-    fn new(found: Versioned<TokenSet>) -> Arc<Self> {
-        Arc::new(Self {
-            version: found.version,
-            set: found.value,
-            made: Mutex::default(),
-        })
-    }
-}
-
 fn failing(server: &ServerSpec, message: &str) -> Error {
     OAuthError::failing(message).into_error(server.name.as_str())
 }
@@ -420,10 +384,6 @@ fn not_ready(server: &ServerSpec, failure: Failure) -> Error {
         name: server.name.to_string(),
         failure,
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Replaces a token that a server has refused.

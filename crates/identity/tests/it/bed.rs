@@ -17,7 +17,7 @@ use url::Url;
 
 use crate::provider::Provider;
 
-pub const PUBLIC: &str = "https://mcp.example.com/connect";
+pub(crate) const PUBLIC: &str = "https://mcp.example.com/connect";
 
 #[derive(Debug)]
 struct TestSession;
@@ -30,33 +30,33 @@ impl BrowserSession for TestSession {
     }
 }
 
-pub fn caller(user: &str) -> Caller {
+pub(crate) fn caller(user: &str) -> Caller {
     Caller::new(Subject::User(UserId::parse(user).expect("a user")), "test")
 }
 
-pub struct Bed {
-    pub provider: Provider,
-    pub clock: Arc<ManualClock>,
-    pub store: Arc<MemoryCredentials>,
-    pub broker: OAuthBroker,
-    pub pages: ConnectPages,
-    pub server: ServerSpec,
+pub(crate) struct Bed {
+    pub(crate) provider: Provider,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) store: Arc<MemoryCredentials>,
+    pub(crate) broker: OAuthBroker,
+    pub(crate) pages: ConnectPages,
+    pub(crate) server: ServerSpec,
     /// Alice's install.
-    pub install: Install,
+    pub(crate) install: Install,
 }
 
 /// What a browser holds.
-pub struct Browser {
-    pub user: &'static str,
-    pub cookie: String,
+pub(crate) struct Browser {
+    pub(crate) user: &'static str,
+    pub(crate) cookie: String,
 }
 
 impl Bed {
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::with(UpstreamAuth::AuthorizationCode(OAuthOptions::default())).await
     }
 
-    pub async fn with(auth: UpstreamAuth) -> Self {
+    pub(crate) async fn with(auth: UpstreamAuth) -> Self {
         let provider = Provider::start().await;
         let clock = Arc::new(ManualClock::new(sample::time(1_000_000)));
         let store = Arc::new(MemoryCredentials::new());
@@ -96,7 +96,7 @@ impl Bed {
     }
 
     /// A broker of one more replica.
-    pub fn broker(store: &Arc<MemoryCredentials>, clock: &Arc<ManualClock>) -> OAuthBroker {
+    pub(crate) fn broker(store: &Arc<MemoryCredentials>, clock: &Arc<ManualClock>) -> OAuthBroker {
         let egress = EgressConfig::default()
             .allow_host("127.0.0.1")
             .with_timeout(Duration::from_millis(500));
@@ -109,11 +109,17 @@ impl Bed {
         )
     }
 
-    pub fn replica(&self) -> OAuthBroker {
+    pub(crate) fn replica(&self) -> OAuthBroker {
         Self::broker(&self.store, &self.clock)
     }
 
-    pub async fn send(&self, browser: Option<&Browser>, method: &str, path: &str, body: String) -> Response<Bytes> {
+    pub(crate) async fn send(
+        &self,
+        browser: Option<&Browser>,
+        method: &str,
+        path: &str,
+        body: String,
+    ) -> Response<Bytes> {
         let mut request = Request::builder().method(method).uri(format!("/connect{path}"));
         if let Some(browser) = browser {
             request = request
@@ -126,7 +132,7 @@ impl Bed {
     }
 
     /// Opens the page of the install, and returns the browser with its cookie, and the token of the forms.
-    pub async fn open(&self, user: &'static str) -> (Browser, String) {
+    pub(crate) async fn open(&self, user: &'static str) -> (Browser, String) {
         let mut browser = Browser {
             user,
             cookie: String::new(),
@@ -145,7 +151,7 @@ impl Bed {
     }
 
     /// Begins a sign-in; returns the browser, and where it is sent.
-    pub async fn start(&self) -> Result<(Browser, Url), Response<Bytes>> {
+    pub(crate) async fn start(&self) -> Result<(Browser, Url), Response<Bytes>> {
         let (browser, token) = self.open("alice").await;
         let body = format!("action=start&token={token}");
         let answer = self
@@ -158,7 +164,7 @@ impl Bed {
         Ok((browser, location.parse().expect("a URL")))
     }
 
-    pub fn callback(&self, at: &Url) -> String {
+    pub(crate) fn callback(&self, at: &Url) -> String {
         let state = parameter(at, "state").expect("a state");
         let query = url::form_urlencoded::Serializer::new(String::new())
             .append_pair("code", "the-code")
@@ -169,7 +175,7 @@ impl Bed {
     }
 
     /// Signs in; returns the last page.
-    pub async fn connect(&self) -> Response<Bytes> {
+    pub(crate) async fn connect(&self) -> Response<Bytes> {
         match self.start().await {
             Ok((browser, at)) => {
                 self.send(Some(&browser), "GET", &self.callback(&at), String::new())
@@ -179,12 +185,12 @@ impl Bed {
         }
     }
 
-    pub async fn connected(&self) {
+    pub(crate) async fn connected(&self) {
         let page = self.connect().await;
         assert_eq!(page.status(), 200, "{}", text(&page));
     }
 
-    pub async fn ask(&self, broker: &OAuthBroker, user: &str) -> Result<Arc<UpstreamCredential>> {
+    pub(crate) async fn ask(&self, broker: &OAuthBroker, user: &str) -> Result<Arc<UpstreamCredential>> {
         let caller = caller(user);
         broker
             .credential(&CredentialContext::new(&caller, &self.server, &self.install))
@@ -192,23 +198,23 @@ impl Bed {
     }
 
     /// The bearer token that Alice's calls carry.
-    pub async fn token(&self) -> String {
+    pub(crate) async fn token(&self) -> String {
         bearer(&self.ask(&self.broker, "alice").await.expect("a credential"))
     }
 
-    pub async fn failure(&self) -> Failure {
+    pub(crate) async fn failure(&self) -> Failure {
         failure(self.ask(&self.broker, "alice").await)
     }
 }
 
-pub fn failure(result: Result<Arc<UpstreamCredential>>) -> Failure {
+pub(crate) fn failure(result: Result<Arc<UpstreamCredential>>) -> Failure {
     match result {
         Err(Error::NotReady { failure, .. }) => failure,
         other => panic!("not ready, not {other:?}"),
     }
 }
 
-pub fn bearer(credential: &UpstreamCredential) -> String {
+pub(crate) fn bearer(credential: &UpstreamCredential) -> String {
     let found = credential
         .headers
         .iter()
@@ -216,11 +222,11 @@ pub fn bearer(credential: &UpstreamCredential) -> String {
     found.map(|(_, value)| value.reveal().to_owned()).unwrap_or_default()
 }
 
-pub fn text(response: &Response<Bytes>) -> String {
+pub(crate) fn text(response: &Response<Bytes>) -> String {
     String::from_utf8_lossy(response.body()).into_owned()
 }
 
-pub fn parameter(url: &Url, name: &str) -> Option<String> {
+pub(crate) fn parameter(url: &Url, name: &str) -> Option<String> {
     url.query_pairs()
         .find(|(found, _)| found == name)
         .map(|(_, value)| value.into_owned())

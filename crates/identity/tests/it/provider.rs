@@ -18,19 +18,19 @@ use url::form_urlencoded;
 
 /// An answer that a test sets.
 #[derive(Clone, Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub kind: &'static str,
-    pub body: String,
-    pub challenge: Option<String>,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) kind: &'static str,
+    pub(crate) body: String,
+    pub(crate) challenge: Option<String>,
 }
 
 impl Answer {
-    pub fn json(status: u16, body: impl ToString) -> Self {
+    pub(crate) fn json(status: u16, body: impl ToString) -> Self {
         Self::text(status, "application/json", body)
     }
 
-    pub fn text(status: u16, kind: &'static str, body: impl ToString) -> Self {
+    pub(crate) fn text(status: u16, kind: &'static str, body: impl ToString) -> Self {
         Self {
             status,
             kind,
@@ -42,44 +42,44 @@ impl Answer {
 
 /// A request that came.
 #[derive(Clone, Debug)]
-pub struct Seen {
-    pub path: String,
-    pub authorization: Option<String>,
-    pub body: String,
+pub(crate) struct Seen {
+    pub(crate) path: String,
+    pub(crate) authorization: Option<String>,
+    pub(crate) body: String,
 }
 
 impl Seen {
-    pub fn form(&self) -> BTreeMap<String, String> {
+    pub(crate) fn form(&self) -> BTreeMap<String, String> {
         form_urlencoded::parse(self.body.as_bytes()).into_owned().collect()
     }
 }
 
 #[derive(Debug, Default)]
-pub struct Script {
+pub(crate) struct Script {
     /// Answers by path, in place of the usual ones.
-    pub answers: BTreeMap<String, Answer>,
+    pub(crate) answers: BTreeMap<String, Answer>,
     /// Paths that are never answered.
-    pub silent: BTreeSet<String>,
-    pub seen: Vec<Seen>,
+    pub(crate) silent: BTreeSet<String>,
+    pub(crate) seen: Vec<Seen>,
     /// Members of the usual answers that a test changes; `null` removes one.
-    pub metadata: Value,
-    pub token: Value,
-    pub registration: Value,
+    pub(crate) metadata: Value,
+    pub(crate) token: Value,
+    pub(crate) registration: Value,
     /// The number of the last token.
-    pub last: usize,
+    pub(crate) last: usize,
     /// The refresh token that is good; a spent one ends the grant.
-    pub good: Option<String>,
+    pub(crate) good: Option<String>,
 }
 
 /// A running provider.
 #[derive(Clone, Debug)]
-pub struct Provider {
-    pub base: String,
+pub(crate) struct Provider {
+    pub(crate) base: String,
     script: Arc<Mutex<Script>>,
 }
 
 impl Provider {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
         let base = format!("http://{}", listener.local_addr().expect("an address"));
         let provider = Self {
@@ -91,15 +91,15 @@ impl Provider {
         provider
     }
 
-    pub fn script(&self) -> MutexGuard<'_, Script> {
+    pub(crate) fn script(&self) -> MutexGuard<'_, Script> {
         self.script.lock().expect("a script")
     }
 
-    pub fn answer(&self, path: &str, answer: Answer) {
+    pub(crate) fn answer(&self, path: &str, answer: Answer) {
         self.script().answers.insert(path.into(), answer);
     }
 
-    pub fn requests(&self, path: &str) -> Vec<Seen> {
+    pub(crate) fn requests(&self, path: &str) -> Vec<Seen> {
         self.script()
             .seen
             .iter()
@@ -108,7 +108,7 @@ impl Provider {
             .collect()
     }
 
-    pub fn usual_metadata(&self) -> Value {
+    pub(crate) fn usual_metadata(&self) -> Value {
         let base = &self.base;
         let mut metadata = json!({
             "issuer": base,
