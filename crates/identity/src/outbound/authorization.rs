@@ -80,13 +80,30 @@ impl AuthorizationAnswer {
     }
 }
 
+/// Returns the scopes to ask for: those of the provider, those of `wanted`, and `offline_access` where it is announced.
+pub(super) fn scopes(provider: &Provider, wanted: &[String]) -> Vec<String> {
+    let mut scopes = provider.scopes.clone();
+    let mut supported = provider.metadata.scopes_supported.iter().flatten();
+    let offline = supported.any(|scope| scope == "offline_access");
+    for scope in wanted
+        .iter()
+        .map(String::as_str)
+        .chain(offline.then_some("offline_access"))
+    {
+        if !scopes.iter().any(|known| known == scope) {
+            scopes.push(scope.to_owned());
+        }
+    }
+    scopes
+}
+
 impl AuthorizationRequest {
-    /// Creates a request for `provider.scopes` and those of `wanted`, with PKCE by S256.
+    /// Creates a request for `scopes`, with PKCE by S256.
     pub(super) fn new(
         provider: &Provider,
         client: RegisteredClient,
         server: &Url,
-        wanted: &[String],
+        scopes: Vec<String>,
         knows_issuer: bool,
         state: &str,
     ) -> Result<Self, OAuthError> {
@@ -98,21 +115,6 @@ impl AuthorizationRequest {
             .token_endpoint
             .clone()
             .ok_or_else(|| missing("token_endpoint"))?;
-        let mut scopes = provider.scopes.clone();
-        let offline = metadata
-            .scopes_supported
-            .iter()
-            .flatten()
-            .any(|scope| scope == "offline_access");
-        let more = wanted
-            .iter()
-            .map(String::as_str)
-            .chain(offline.then_some("offline_access"));
-        for scope in more {
-            if !scopes.iter().any(|known| known == scope) {
-                scopes.push(scope.to_owned());
-            }
-        }
         let redirect = RedirectUrl::new(client.redirect_uri.clone());
         let redirect = redirect.map_err(|_| OAuthError::Unsupported("the redirect URI is no URL".into()))?;
         let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();

@@ -16,7 +16,7 @@ use portolan_core::{
 use url::Url;
 
 use super::{
-    authorization::{AuthorizationRequest, PendingAuthorization},
+    authorization::{self, AuthorizationRequest, PendingAuthorization},
     discovery::Discovery,
     error::OAuthError,
     machine::MachineTokens,
@@ -196,6 +196,9 @@ impl OAuthBroker {
         let provider = Discovery::new(self.sign_ins.egress.clone())
             .provider(url, options)
             .await?;
+        let kept = self.connections().tokens(&install.name).await?;
+        let wanted = kept.map(|kept| kept.value.wanted).unwrap_or_default();
+        let scopes = authorization::scopes(&provider, &wanted);
         let document = self.config.client_document();
         let identity = ClientIdentity {
             name: self.config.client_name.clone(),
@@ -209,13 +212,11 @@ impl OAuthBroker {
             now: self.sign_ins.clock.now(),
         };
         let client = registrar
-            .client(server, &options.client, &provider.metadata, &provider.scopes)
+            .client(server, &options.client, &provider.metadata, &scopes)
             .await?;
-        let kept = self.connections().tokens(&install.name).await?;
-        let wanted = kept.map(|kept| kept.value.wanted).unwrap_or_default();
         let overrides = &options.overrides;
         let knows_issuer = overrides.issuer.is_some() || overrides.authorization_endpoint.is_none();
-        AuthorizationRequest::new(&provider, client, url, &wanted, knows_issuer, state)
+        AuthorizationRequest::new(&provider, client, url, scopes, knows_issuer, state)
     }
 
     /// Ends a sign-in: checks the `query` with which the browser has returned, exchanges the code, keeps the tokens and

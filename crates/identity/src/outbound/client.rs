@@ -21,6 +21,9 @@ pub struct RegisteredClient {
     pub dynamic: bool,
     /// Where the provider sends the browser back to.
     pub redirect_uri: String,
+    /// The scopes that it registered for, which bound what it may ask for. Empty: it named none.
+    #[serde(default)]
+    pub(crate) scopes: Vec<String>,
     /// When the secret ends.
     pub(crate) secret_expires: Option<Timestamp>,
 }
@@ -38,6 +41,7 @@ impl RegisteredClient {
             method: method.unwrap_or(usual),
             dynamic: false,
             redirect_uri: String::new(),
+            scopes: Vec::new(),
             secret_expires: None,
         }
     }

@@ -69,7 +69,11 @@ impl Registrar<'_> {
         let replaces = kept.as_ref().map(|kept| kept.version);
         if let Some(kept) = kept {
             let usable = !kept.value.is_expired_at(self.now);
-            if usable && kept.value.redirect_uri == self.identity.redirect_uri.as_str() {
+            // Providers refuse scopes that a client did not register for.
+            let registered = &kept.value.scopes;
+            let covers =
+                registered.is_empty() || registrable(scopes).all(|scope| registered.iter().any(|known| known == scope));
+            if usable && covers && kept.value.redirect_uri == self.identity.redirect_uri.as_str() {
                 return Ok(kept.value);
             }
         }
@@ -118,7 +122,9 @@ impl Registrar<'_> {
                 self.identity.redirect_uri
             )));
         }
-        self.read(&object.unwrap_or_default(), host)
+        let mut client = self.read(&object.unwrap_or_default(), host)?;
+        client.scopes = registrable(scopes).map(str::to_owned).collect();
+        Ok(client)
     }
 
     fn request(&self, metadata: &ServerMetadata, scopes: &[String]) -> Value {
@@ -144,11 +150,7 @@ impl Registrar<'_> {
             "token_endpoint_auth_method": method,
             "application_type": if native { "native" } else { "web" },
         });
-        let scopes: Vec<&str> = scopes
-            .iter()
-            .map(String::as_str)
-            .filter(|scope| !IDENTITY_SCOPES.contains(scope))
-            .collect();
+        let scopes: Vec<&str> = registrable(scopes).collect();
         if !scopes.is_empty() {
             body["scope"] = Value::String(scopes.join(" "));
         }
@@ -190,4 +192,10 @@ impl Registrar<'_> {
         client.secret_expires = expires.and_then(|end| Timestamp::from_second(end).ok());
         Ok(client)
     }
+}
+
+/// Returns the scopes that a registration names.
+fn registrable(scopes: &[String]) -> impl Iterator<Item = &str> {
+    let scopes = scopes.iter().map(String::as_str);
+    scopes.filter(|scope| !IDENTITY_SCOPES.contains(scope))
 }
