@@ -35,8 +35,10 @@ async fn start() -> Result<Oidc> {
         .stderr(Stdio::null())
         .kill_on_drop(true)
         .spawn()?;
-    let lines = BufReader::new(child.stdout.take().context("its output")?).lines();
-    let origin = { lines }.next_line().await?.context("the provider ended")?;
+    let mut lines = BufReader::new(child.stdout.take().context("its output")?).lines();
+    let origin = lines.next_line().await?.context("the provider ended")?;
+    // It goes on writing, and would end if nobody read.
+    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
     Ok(Oidc { _child: child, origin })
 }
 
