@@ -3,7 +3,7 @@
 use std::{fmt::Debug, sync::Arc};
 
 use async_trait::async_trait;
-use http::HeaderName;
+use http::{HeaderMap, HeaderName};
 use url::Url;
 
 use crate::{Caller, GatewayName, Install, Result, Secret, ServerSpec, Version};
@@ -65,6 +65,9 @@ pub struct CredentialContext<'a> {
     pub install: &'a Install,
     /// The tool, as its server names it; `None` for other requests, such as lists.
     pub tool: Option<&'a str>,
+    /// The headers of the caller's request, for [`HeaderPassthrough`](crate::HeaderPassthrough); `None` outside of
+    /// requests.
+    pub headers: Option<&'a HeaderMap>,
 }
 
 impl<'a> CredentialContext<'a> {
@@ -78,6 +81,7 @@ impl<'a> CredentialContext<'a> {
             server,
             install,
             tool: None,
+            headers: None,
         }
     }
 
@@ -92,6 +96,13 @@ impl<'a> CredentialContext<'a> {
     #[must_use]
     pub fn with_tool(mut self, tool: &'a str) -> Self {
         self.tool = Some(tool);
+        self
+    }
+
+    /// Sets the headers of the caller's request.
+    #[must_use]
+    pub fn with_headers(mut self, headers: &'a HeaderMap) -> Self {
+        self.headers = Some(headers);
         self
     }
 }

@@ -51,6 +51,7 @@ mod stored_credentials;
 mod token;
 mod tool;
 mod tool_set;
+mod upstream_auth;
 mod version;
 
 #[cfg(feature = "conformance")]
@@ -109,6 +110,10 @@ pub use stored_credentials::StoredCredentials;
 pub use token::{TokenDigest, TokenGrant};
 pub use tool::{Annotations, Tool};
 pub use tool_set::{ToolSet, ToolSetCache, ToolSetDigest, WeakToolSet};
+pub use upstream_auth::{
+    ClientAuthMethod, ClientCredentialsOptions, ExchangeGrant, HeaderPassthrough, OAuthClient, OAuthOptions,
+    OAuthOverrides, ResourceIndicator, TokenExchangeOptions, UpstreamAuth,
+};
 pub use version::{Precondition, Version, Versioned};
 
 /// Runs the examples of the README.

@@ -6,7 +6,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::{Error, Field, FieldKey, KubernetesOptions, Labels, Owner, Result, ServerName, Source, Transport};
+use crate::{
+    Error, Field, FieldKey, HeaderPassthrough, KubernetesOptions, Labels, Owner, Result, ServerName, Source, Transport,
+    UpstreamAuth,
+};
 
 /// A server: an approved entry of the catalogue, which people and teams install.
 ///
@@ -42,6 +45,12 @@ pub struct ServerSpec {
     /// Headers without secrets that every request to the server carries. Hop-by-hop and `Mcp-*` names are refused.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
+    /// As whom it is called. Default: as its fields say.
+    #[serde(default, skip_serializing_if = "UpstreamAuth::is_fields")]
+    pub auth: UpstreamAuth,
+    /// The headers of a caller's request that it is sent. Default: none.
+    #[serde(default, skip_serializing_if = "HeaderPassthrough::is_empty")]
+    pub passthrough: HeaderPassthrough,
     /// The protocol era of the server. Default: detected.
     #[serde(default)]
     pub era: ProtocolEra,
@@ -236,6 +245,8 @@ impl ServerSpec {
             source,
             fields: Vec::new(),
             headers: BTreeMap::new(),
+            auth: UpstreamAuth::default(),
+            passthrough: HeaderPassthrough::default(),
             era: ProtocolEra::default(),
             sharing: Sharing::default(),
             server_requests: ServerRequestPolicy::default(),
@@ -252,6 +263,13 @@ impl ServerSpec {
     #[must_use]
     pub fn field(mut self, field: Field) -> Self {
         self.fields.push(field);
+        self
+    }
+
+    /// Sets as whom it is called. For an example, see [`UpstreamAuth`].
+    #[must_use]
+    pub fn auth(mut self, auth: UpstreamAuth) -> Self {
+        self.auth = auth;
         self
     }
 
@@ -278,7 +296,9 @@ impl ServerSpec {
     pub fn check(&self) -> Result<()> {
         self.source.check()?;
         crate::server_check::fields(&self.fields, &self.source)?;
-        crate::server_check::headers(&self.headers)
+        crate::server_check::headers(&self.headers)?;
+        self.auth.check(&self.source)?;
+        self.passthrough.check()
     }
 
     /// Returns `true` if both run and are reached in the same way: they differ at most in their texts for people, labels and

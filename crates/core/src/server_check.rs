@@ -89,7 +89,8 @@ fn delivery(field: &Field, source: &Source) -> Result<()> {
     }
 }
 
-fn header_name(name: &str) -> Result<()> {
+/// Checks that a header of this name may be set: it belongs neither to the connection nor to the protocol.
+pub(crate) fn header_name(name: &str) -> Result<()> {
     let parsed =
         HeaderName::try_from(name).map_err(|_| Error::invalid("headers", format!("{name:?} is not a header name")))?;
     if RESERVED.contains(&parsed.as_str())

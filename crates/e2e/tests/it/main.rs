@@ -13,6 +13,7 @@ mod gateway;
 mod host;
 mod matrix;
 mod merge;
+mod oauth_provider;
 mod out_of_band_requests;
 mod parts;
 mod prefix;

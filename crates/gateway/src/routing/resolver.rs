@@ -113,6 +113,7 @@ impl Resolver {
         let mut lookup = CredentialContext::new(&context.caller, &route.server, install);
         lookup.gateway = Some(&context.gateway.spec.name);
         lookup.tool = tool;
+        lookup.headers = Some(&context.headers);
         self.broker.credential(&lookup).await
     }
 
