@@ -4,6 +4,8 @@
 //! cargo run --example import -- --format vscode .vscode/mcp.json
 //! ```
 
+#![expect(clippy::print_stdout, reason = "a program for a terminal")]
+
 use std::{error::Error, path::PathBuf};
 
 use lexopt::ValueExt;

@@ -17,6 +17,14 @@ const LAUNCHERS: &[&str] = &[
     "python", "python3", "deno",
 ];
 
+/// Sets what a server is launched by, from a command line. Its environment is read already.
+pub(crate) fn start(draft: &mut Draft, program: &str, args: &[String], cwd: Option<&str>) {
+    let program = draft.fill(program, false);
+    let args = args.iter().map(|arg| draft.fill(arg, false)).collect();
+    let cwd = cwd.map(|cwd| draft.fill(cwd, false));
+    read(draft, program, args, cwd);
+}
+
 /// Sets what a server is launched by, from a command line whose placeholders are filled in.
 pub(crate) fn read(draft: &mut Draft, program: String, args: Vec<String>, cwd: Option<String>) {
     let (program, args) = unwrap_shell(draft, program, args);

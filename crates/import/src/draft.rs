@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::{
-    command,
     model::{ImportedServer, Input, Launch, OAuth},
     node::Node,
     placeholder::{Kind, Piece, Pieces, Syntax},
@@ -232,14 +231,6 @@ impl Draft {
 
     pub(crate) fn header_input_name(&self, header: &str) -> String {
         format!("{}-{}", self.server.name, header.to_ascii_lowercase())
-    }
-
-    /// Sets the program. `env` is read already.
-    pub(crate) fn command(&mut self, program: &str, args: &[String], cwd: Option<&str>) {
-        let program = self.fill(program, false);
-        let args = args.iter().map(|arg| self.fill(arg, false)).collect();
-        let cwd = cwd.map(|cwd| self.fill(cwd, false));
-        command::read(self, program, args, cwd);
     }
 
     /// Sets the URL.

@@ -23,12 +23,8 @@ pub(super) async fn exchange(
     options: &TokenExchangeOptions,
     subject: &Secret,
 ) -> Result<Granted, OAuthError> {
-    let scope = options
-        .scopes
-        .iter()
-        .map(|scope| scope.as_str())
-        .collect::<Vec<_>>()
-        .join(" ");
+    let scopes: Vec<_> = options.scopes.iter().map(|scope| scope.as_str()).collect();
+    let scope = scopes.join(" ");
     let client = client(
         connections,
         server,
@@ -43,23 +39,7 @@ pub(super) async fn exchange(
         client: &client,
     };
     let subject = subject.reveal();
-    let mut form = Vec::new();
-    match &options.grant {
-        ExchangeGrant::OnBehalfOf => form.extend([
-            ("grant_type", JWT_BEARER),
-            ("assertion", subject),
-            ("requested_token_use", "on_behalf_of"),
-        ]),
-        grant => {
-            form.extend([
-                ("grant_type", TOKEN_EXCHANGE),
-                ("subject_token", subject),
-                ("subject_token_type", ACCESS_TOKEN),
-            ]);
-            let assertion = matches!(grant, ExchangeGrant::IdentityAssertion { .. });
-            form.push(("requested_token_type", if assertion { ID_JAG } else { ACCESS_TOKEN }));
-        }
-    }
+    let mut form = grant_form(&options.grant, subject);
     let scope = Some(scope).filter(|scope| !scope.is_empty());
     let named = [
         ("scope", &scope),
@@ -94,6 +74,27 @@ pub(super) async fn exchange(
         form.push(("scope", scope));
     }
     endpoint.form(&form, false).await
+}
+
+/// Returns the parameters of a grant that has `subject` as its token.
+fn grant_form<'a>(grant: &ExchangeGrant, subject: &'a str) -> Vec<(&'a str, &'a str)> {
+    let requested = match grant {
+        ExchangeGrant::OnBehalfOf => {
+            return vec![
+                ("grant_type", JWT_BEARER),
+                ("assertion", subject),
+                ("requested_token_use", "on_behalf_of"),
+            ];
+        }
+        ExchangeGrant::IdentityAssertion { .. } => ID_JAG,
+        _ => ACCESS_TOKEN,
+    };
+    vec![
+        ("grant_type", TOKEN_EXCHANGE),
+        ("subject_token", subject),
+        ("subject_token_type", ACCESS_TOKEN),
+        ("requested_token_type", requested),
+    ]
 }
 
 async fn client(

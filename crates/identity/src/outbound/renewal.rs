@@ -315,6 +315,20 @@ impl SignIns {
             Err(error) => error,
         };
         let client_refused = lock(&refused).take().is_some();
+        self.not_renewed(slot, server, install, used, error, client_refused)
+            .await
+    }
+
+    /// Returns what a caller is told after a refresh that gave nothing.
+    async fn not_renewed(
+        &self,
+        slot: &Slot,
+        server: &ServerSpec,
+        install: &Install,
+        used: &Known,
+        error: RefreshError,
+        client_refused: bool,
+    ) -> Result<Arc<Known>> {
         match error {
             RefreshError::Refused { message } => Err(self.end(slot, server, install, used, &message).await),
             RefreshError::Missing => Err(self.connect(server, install)),

@@ -126,7 +126,7 @@ fn vscode_command(draft: &mut Draft, entry: &Node) -> Result<(), Reason> {
         Some(_) => return Err("wrong-type:env".to_owned()),
     }
     let cwd = string(entry, "cwd")?;
-    draft.command(program, &args, cwd);
+    crate::command::start(draft, program, &args, cwd);
     Ok(())
 }
 
@@ -237,11 +237,7 @@ pub(super) fn cline(root: &Node, found: &mut Found) {
             .get("transport")
             .filter(|transport| transport.is_map())
             .unwrap_or(outer);
-        let kind = match (string(entry, "type")?, string(entry, "transportType")?) {
-            (Some(kind), _) => Some(kind),
-            (None, Some("http")) => Some("streamableHttp"),
-            (None, kind) => kind,
-        };
+        let kind = cline_kind(entry)?;
         match (kind, entry.get("command"), entry.get("url")) {
             (None | Some("stdio"), Some(_), _) => command(&mut draft, entry, "env", Some("cwd"))?,
             (Some("stdio"), None, _) => return Err("missing:command".to_owned()),
@@ -268,15 +264,7 @@ pub(super) fn cline(root: &Node, found: &mut Found) {
                 }
             }
         }
-        if let Some(seconds) = outer.get("timeout").and_then(Node::number) {
-            let bounded = seconds.clamp(1.0, LONGEST);
-            if (bounded - seconds).abs() > f64::EPSILON {
-                draft.warn("timeout-clamped");
-            }
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
-            let call = (bounded * 1000.0).round() as u64;
-            draft.server.timeouts_ms.call = Some(call);
-        }
+        cline_timeout(&mut draft, outer);
         draft.server.enabled = outer.flag("disabled") != Some(true);
         draft.server.tools.unasked = some_texts(outer, "autoApprove");
         let known = [
@@ -297,6 +285,28 @@ pub(super) fn cline(root: &Node, found: &mut Found) {
         draft.ignore_others(outer, &known);
         draft.finish()
     });
+}
+
+/// Returns the type of a server, also of an older file.
+fn cline_kind(entry: &Node) -> Result<Option<&str>, Reason> {
+    Ok(match (string(entry, "type")?, string(entry, "transportType")?) {
+        (Some(kind), _) => Some(kind),
+        (None, Some("http")) => Some("streamableHttp"),
+        (None, kind) => kind,
+    })
+}
+
+/// Reads the time of a call, in seconds. Text is ignored.
+fn cline_timeout(draft: &mut Draft, outer: &Node) {
+    if let Some(seconds) = outer.get("timeout").and_then(Node::number) {
+        let bounded = seconds.clamp(1.0, LONGEST);
+        if (bounded - seconds).abs() > f64::EPSILON {
+            draft.warn("timeout-clamped");
+        }
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
+        let call = (bounded * 1000.0).round() as u64;
+        draft.server.timeouts_ms.call = Some(call);
+    }
 }
 
 /// Roo Code.

@@ -40,7 +40,7 @@ pub(super) fn command(draft: &mut Draft, entry: &Node, env: &str, cwd: Option<&s
         Some(key) => string(entry, key)?,
         None => None,
     };
-    draft.command(program, &args, cwd);
+    crate::command::start(draft, program, &args, cwd);
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use super::entry::{begin, command, each, milliseconds, remote, some_texts};
 use crate::{
     Found,
-    draft::{OAuthKeys, Reason},
+    draft::{Draft, OAuthKeys, Reason},
     model::ImportedServer,
     node::Node,
     placeholder::Syntax,
@@ -26,32 +26,7 @@ pub(super) fn read(root: &Node, found: &mut Found) {
 
 fn read_entry(name: &str, entry: &Node) -> Result<ImportedServer, Reason> {
     let mut draft = begin(name, Syntax::Shell { bare: true });
-    let kind = string(entry, "type")?;
-    if entry.get("httpUrl").is_some() {
-        draft.warn("deprecated-key:httpUrl");
-        if entry.get("url").is_some() {
-            draft.warn("ignored-key:url");
-        }
-        remote(&mut draft, entry, "httpUrl", "streamable-http")?;
-    } else if entry.get("url").is_some() {
-        let transport = match kind {
-            None => {
-                draft.warn("transport-guessed");
-                "either"
-            }
-            Some("http") => "streamable-http",
-            Some("sse") => "sse",
-            Some(_) => return Err("unsupported-transport".to_owned()),
-        };
-        remote(&mut draft, entry, "url", transport)?;
-    } else if entry.get("command").is_some() {
-        if !matches!(kind, None | Some("stdio")) {
-            return Err("missing:url".to_owned());
-        }
-        command(&mut draft, entry, "env", Some("cwd"))?;
-    } else if entry.get("tcp").is_some() {
-        return Err("unsupported-transport".to_owned());
-    }
+    launch(&mut draft, entry)?;
     if let Some(oauth @ Node::Map(_)) = entry.get("oauth")
         && oauth.flag("enabled") != Some(false)
     {
@@ -100,4 +75,35 @@ fn read_entry(name: &str, entry: &Node) -> Result<ImportedServer, Reason> {
     ];
     draft.ignore_others(entry, &known);
     draft.finish()
+}
+
+/// Reads how the server is reached or started.
+fn launch(draft: &mut Draft, entry: &Node) -> Result<(), Reason> {
+    let kind = string(entry, "type")?;
+    if entry.get("httpUrl").is_some() {
+        draft.warn("deprecated-key:httpUrl");
+        if entry.get("url").is_some() {
+            draft.warn("ignored-key:url");
+        }
+        remote(draft, entry, "httpUrl", "streamable-http")?;
+    } else if entry.get("url").is_some() {
+        let transport = match kind {
+            None => {
+                draft.warn("transport-guessed");
+                "either"
+            }
+            Some("http") => "streamable-http",
+            Some("sse") => "sse",
+            Some(_) => return Err("unsupported-transport".to_owned()),
+        };
+        remote(draft, entry, "url", transport)?;
+    } else if entry.get("command").is_some() {
+        if !matches!(kind, None | Some("stdio")) {
+            return Err("missing:url".to_owned());
+        }
+        command(draft, entry, "env", Some("cwd"))?;
+    } else if entry.get("tcp").is_some() {
+        return Err("unsupported-transport".to_owned());
+    }
+    Ok(())
 }

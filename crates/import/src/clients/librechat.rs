@@ -35,17 +35,7 @@ fn read_entry(name: &str, entry: &Node) -> Result<ImportedServer, Reason> {
         (Some("stdio"), None, _) => return Err("missing:command".to_owned()),
         (None, None, None) => return Err("no-launch".to_owned()),
         _ => {
-            let url = string(entry, "url")?.ok_or("missing:url")?;
-            let transport = match kind {
-                None if url.starts_with("ws") => return Err("unsupported-transport".to_owned()),
-                None => {
-                    draft.warn("transport-guessed");
-                    "sse"
-                }
-                Some("streamable-http" | "http") => "streamable-http",
-                Some("sse") => "sse",
-                Some(_) => return Err("unsupported-transport".to_owned()),
-            };
+            let transport = transport(&mut draft, entry, kind)?;
             remote(&mut draft, entry, "url", transport)?;
             api_key(&mut draft, entry)?;
             oauth(&mut draft, entry);
@@ -87,7 +77,7 @@ fn stdio(draft: &mut Draft, entry: &Node) -> Result<(), Reason> {
         draft.env(name, value);
     }
     let cwd = string(entry, "cwd")?;
-    draft.command(program, &args, cwd);
+    crate::command::start(draft, program, &args, cwd);
     Ok(())
 }
 
@@ -138,4 +128,19 @@ fn oauth(draft: &mut Draft, entry: &Node) {
     } else if entry.flag("requiresOAuth") == Some(true) {
         draft.server.oauth = Some(OAuth::default());
     }
+}
+
+/// Returns the transport of a URL.
+fn transport(draft: &mut Draft, entry: &Node, kind: Option<&str>) -> Result<&'static str, Reason> {
+    let url = string(entry, "url")?.ok_or("missing:url")?;
+    Ok(match kind {
+        None if url.starts_with("ws") => return Err("unsupported-transport".to_owned()),
+        None => {
+            draft.warn("transport-guessed");
+            "sse"
+        }
+        Some("streamable-http" | "http") => "streamable-http",
+        Some("sse") => "sse",
+        Some(_) => return Err("unsupported-transport".to_owned()),
+    })
 }

@@ -74,6 +74,6 @@ fn local(draft: &mut Draft, entry: &Node) -> Result<(), Reason> {
         draft.env(name, value);
     }
     let cwd = string(entry, "cwd")?;
-    draft.command(&program, &words, cwd);
+    crate::command::start(draft, &program, &words, cwd);
     Ok(())
 }

@@ -66,11 +66,7 @@ fn mcp_remote(draft: &mut Draft, args: &[String]) -> bool {
     }
     let Some(url) = url else { return false };
     let env = std::mem::take(&mut draft.server.env);
-    for header in &headers {
-        if let Some((name, value)) = header.split_once(':') {
-            set_header(draft, name.trim(), value.trim(), &env);
-        }
-    }
+    set_headers(draft, &headers, &env);
     if let Some(Ok(client)) = client.map(|text| serde_json::from_str::<Node>(&text)) {
         let keys = OAuthKeys {
             client_id: "client_id",
@@ -110,11 +106,7 @@ fn supergateway(draft: &mut Draft, args: &[String]) -> bool {
     }
     let Some((url, transport)) = url else { return false };
     let env = std::mem::take(&mut draft.server.env);
-    for header in &headers {
-        if let Some((name, value)) = header.split_once(':') {
-            set_header(draft, name.trim(), value.trim(), &env);
-        }
-    }
+    set_headers(draft, &headers, &env);
     finish(draft, url, transport, &env);
     true
 }
@@ -154,6 +146,13 @@ fn mcp_proxy(draft: &mut Draft, args: &[String]) -> bool {
 }
 
 type Env = std::collections::BTreeMap<String, String>;
+
+/// Sets headers, each `Name:value`.
+fn set_headers(draft: &mut Draft, headers: &[String], env: &Env) {
+    for (name, value) in headers.iter().filter_map(|header| header.split_once(':')) {
+        set_header(draft, name.trim(), value.trim(), env);
+    }
+}
 
 /// Sets a header. A bridge fills what the client has left of `${V}` from the entry's `env`.
 fn set_header(draft: &mut Draft, name: &str, value: &str, env: &Env) {
