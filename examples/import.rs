@@ -1,39 +1,47 @@
-//! Prints the servers of a file: a client's configuration, a `server.json`, a bundle's manifest, a Docker catalogue.
+//! Reads a configuration file of an MCP client, a `server.json`, a bundle's manifest or a Docker catalogue entry, and prints
+//! what an import makes of it as JSON. Secrets that the file holds are not printed.
 //!
-//! ```text
+//! ```sh
 //! cargo run --example import -- --format vscode .vscode/mcp.json
 //! ```
 
-#![expect(clippy::print_stdout, reason = "a program for a terminal")]
+use std::io::{Write, stdout};
+use std::process::ExitCode;
 
-use std::{error::Error, path::PathBuf};
+use lexopt::prelude::*;
+use portolan_import::{Format, import, report};
 
-use lexopt::ValueExt;
-use portolan_import::{Format, import_named};
-
-fn main() -> Result<(), Box<dyn Error>> {
-    let (format, file) = arguments()?;
-    let text = std::fs::read_to_string(&file).map_err(|error| format!("cannot read {}: {error}", file.display()))?;
-    // A server of Continue may have no name but that of its file.
-    let name = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or("server");
-    let found = import_named(format, name, &text);
-    println!("{}", serde_json::to_string_pretty(&found)?);
-    Ok(())
-}
-
-fn arguments() -> Result<(Format, PathBuf), Box<dyn Error>> {
-    let usage = "usage: import --format FORMAT FILE";
-    let (mut format, mut file) = (None, None);
-    let mut words = lexopt::Parser::from_env();
-    while let Some(word) = words.next()? {
-        match word {
-            lexopt::Arg::Long("format") => format = Some(words.value()?.string()?.parse()?),
-            lexopt::Arg::Value(path) if file.is_none() => file = Some(path.into()),
-            other => return Err(format!("{}; {usage}", other.unexpected()).into()),
+fn main() -> ExitCode {
+    match run() {
+        Ok(code) => code,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "import: {error}\nusage: import --format FORMAT FILE");
+            ExitCode::from(2)
         }
     }
-    match (format, file) {
-        (Some(format), Some(file)) => Ok((format, file)),
-        _ => Err(usage.into()),
+}
+
+fn run() -> Result<ExitCode, Box<dyn std::error::Error>> {
+    let (mut format, mut file) = (None, None);
+    let mut arguments = lexopt::Parser::from_env();
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Long("format") => format = Some(arguments.value()?.string()?.parse::<Format>()?),
+            Value(path) if file.is_none() => file = Some(path),
+            other => return Err(other.unexpected().into()),
+        }
     }
+    let format = format.ok_or("--format is missing")?;
+    let file = file.ok_or("the file is missing")?;
+    let bytes = std::fs::read(&file).map_err(|error| format!("{}: {error}", file.to_string_lossy()))?;
+    let result = import(format, &String::from_utf8_lossy(&bytes));
+    writeln!(stdout(), "{:#}", report(format, &result))?;
+    if let Err(error) = &result {
+        writeln!(std::io::stderr(), "{}: {error}", file.to_string_lossy())?;
+    }
+    Ok(if result.is_ok() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }

@@ -1,358 +1,367 @@
-//! A server while it is read: fills in placeholders, and keeps secrets out of it.
+//! A server while it is put together: secrets are taken out, inputs are joined, warnings are collected.
 
-use std::collections::BTreeMap;
+use portolan_core::Secret;
 
-use serde_json::Value;
+use crate::names::{has_local_path, is_authorization, is_local_path, is_secret, is_secret_flag};
+use crate::placeholder::{Found, FoundInput, Piece, Scan, looks_like_one, split};
+use crate::{Input, InputSource, Launch, Part, Reason, Server, Text, TransportKind, Warning, WarningKind};
 
-use crate::{
-    model::{ImportedServer, Input, Launch, OAuth},
-    node::Node,
-    placeholder::{Kind, Piece, Pieces, Syntax},
-};
+/// Where a text stands.
+#[derive(Clone, Copy)]
+pub(crate) enum Place<'a> {
+    /// In the environment variable of this name.
+    Env(&'a str),
+    /// In the header of this name.
+    Header(&'a str),
+    /// Where all inputs are secret.
+    Secret,
+    /// Elsewhere.
+    Plain,
+}
 
-/// Why an entry is rejected.
-pub(crate) type Reason = String;
-
-/// A server while it is read.
+/// A server in the making.
 pub(crate) struct Draft {
-    pub(crate) server: ImportedServer,
-    syntax: Syntax,
-    /// Inputs that the file declares, by name.
-    pub(crate) declared: BTreeMap<String, Input>,
-    /// Variables with a known value that placeholders stand for, as Goose's `envs`.
-    pub(crate) known: BTreeMap<String, String>,
-    /// An input that is used and not declared.
-    undeclared: Option<String>,
+    pub(crate) server: Server,
 }
 
 impl Draft {
-    pub(crate) fn new(name: &str, syntax: Syntax) -> Self {
-        let server = ImportedServer {
-            name: name.to_owned(),
-            enabled: true,
-            ..ImportedServer::default()
+    pub(crate) fn new(name: &str, line: u32) -> Self {
+        let launch = Launch::Stdio {
+            command: Text::default(),
+            args: Vec::new(),
+            cwd: None,
         };
-        Self {
-            server,
-            syntax,
-            declared: BTreeMap::new(),
-            known: BTreeMap::new(),
-            undeclared: None,
+        let mut server = Server::new(name, launch);
+        server.line = line;
+        Self { server }
+    }
+
+    pub(crate) fn warn(&mut self, kind: WarningKind) {
+        self.warn_at(kind, self.server.line);
+    }
+
+    pub(crate) fn warn_at(&mut self, kind: WarningKind, line: u32) {
+        if self.server.warnings.iter().all(|known| known.kind != kind) {
+            self.server.warnings.push(Warning { kind, line });
         }
     }
 
-    pub(crate) fn warn(&mut self, warning: impl Into<String>) {
-        let warning = warning.into();
-        if !self.server.warnings.contains(&warning) {
-            self.server.warnings.push(warning);
+    pub(crate) fn ignore(&mut self, unread: Vec<(String, u32)>) {
+        for (key, line) in unread {
+            self.warn_at(WarningKind::IgnoredKey(key), line);
         }
     }
 
-    /// Adds an input and returns the reference to it. Of two with one name the first is kept.
-    pub(crate) fn input(&mut self, input: Input) -> String {
-        let reference = format!("<<{}>>", input.name);
-        match self.server.inputs.iter_mut().find(|known| known.name == input.name) {
-            None => self.server.inputs.push(input),
-            Some(known) => {
-                let differs = known.default.is_some() && input.default.is_some() && known.default != input.default;
-                known.secret |= input.secret;
-                if differs {
-                    self.warn(format!("several-defaults:{}", input.name));
-                }
-            }
+    /// Adds an input, or joins it with the one of this name.
+    pub(crate) fn add_input(&mut self, input: Input) {
+        let Some(known) = self.server.inputs.iter_mut().find(|known| known.name == input.name) else {
+            self.server.inputs.push(input);
+            return;
+        };
+        known.secret |= input.secret;
+        known.required |= input.required;
+        let differs = matches!((&known.default, &input.default), (Some(known), Some(other)) if known != other);
+        if known.default.is_none() {
+            known.default = input.default;
         }
-        reference
+        if known.value.is_none() && input.value.is_some() {
+            known.value = input.value;
+            known.source = input.source;
+        }
+        if differs {
+            self.warn(WarningKind::SeveralDefaults(input.name));
+        }
     }
 
-    /// Adds an input of the environment.
-    pub(crate) fn environment(&mut self, name: &str, secret: bool) -> String {
-        self.input(Input {
-            name: name.to_owned(),
-            secret: secret || is_secret_name(name),
-            required: true,
-            source: "environment",
-            ..Input::default()
-        })
-    }
-
-    /// Fills in the placeholders of a text. `secret` marks the inputs in it as secrets.
-    pub(crate) fn fill(&mut self, text: &str, secret: bool) -> String {
-        self.fill_by(text, secret, self.syntax)
-    }
-
-    pub(crate) fn fill_by(&mut self, text: &str, secret: bool, syntax: Syntax) -> String {
-        let found = Pieces::of(text, syntax);
-        if found.not_expanded {
-            self.warn("not-expanded");
-        }
-        if found.nested_default {
-            self.warn("nested-default");
-        }
-        let mut out = String::with_capacity(text.len());
-        for piece in found.pieces {
+    /// Puts inputs in the place of placeholders.
+    pub(crate) fn expand(&mut self, text: &str, place: Place<'_>, scan: &Scan<'_>) -> Result<Text, Reason> {
+        let pieces = split(text, scan);
+        let whole = pieces.len() == 1;
+        let mut expanded = Text::default();
+        for piece in pieces {
             match piece {
-                Piece::Text(text) => out.push_str(&text),
-                Piece::Variable { kind, name, default } => {
-                    let filled = self.variable(kind, &name, default, secret);
-                    out.push_str(&filled);
+                Piece::Plain(plain) => {
+                    if looks_like_one(plain) {
+                        self.warn(WarningKind::NotExpanded);
+                    }
+                    expanded.push(Part::Literal(plain.to_owned()));
+                }
+                Piece::Found(Found::Literal(literal)) => expanded.push(Part::Literal(literal)),
+                Piece::Found(Found::Undeclared(id)) => return Err(Reason::UndeclaredInput(id)),
+                Piece::Found(Found::Input(found)) => {
+                    expanded.push(Part::Input(found.input.name.clone()));
+                    self.found(*found, place, whole);
                 }
             }
         }
-        out
+        Ok(expanded)
     }
 
-    fn variable(&mut self, kind: Kind, name: &str, default: Option<String>, secret: bool) -> String {
-        let by_name = secret || is_secret_name(name);
-        let plain = |source, secret, required| Input {
-            name: name.to_owned(),
-            secret,
-            required,
-            source,
-            ..Input::default()
+    /// Puts inputs in the place of placeholders. What merely looks like one is as it should be.
+    pub(crate) fn expand_quietly(&mut self, text: &str, place: Place<'_>, scan: &Scan<'_>) -> Result<Text, Reason> {
+        let known = self
+            .server
+            .warnings
+            .iter()
+            .any(|warning| warning.kind == WarningKind::NotExpanded);
+        let expanded = self.expand(text, place, scan)?;
+        if !known {
+            self.server
+                .warnings
+                .retain(|warning| warning.kind != WarningKind::NotExpanded);
+        }
+        Ok(expanded)
+    }
+
+    /// Adds an input that is the whole text at `place`.
+    pub(crate) fn add_found(&mut self, input: Input, secret: Option<bool>, place: Place<'_>) {
+        self.found(FoundInput { input, secret }, place, true);
+    }
+
+    /// Makes the inputs of a text secret where their place does.
+    pub(crate) fn secret_by_place(&mut self, text: &Text, place: Place<'_>) {
+        let Place::Env(name) = place else { return };
+        if let Some(whole) = text.whole_input().filter(|_| is_secret(name)) {
+            for input in self.server.inputs.iter_mut().filter(|input| input.name == whole) {
+                input.secret = true;
+            }
+        }
+    }
+
+    /// Returns the text of an environment variable, or an input if it is a secret.
+    pub(crate) fn safe_env(&mut self, name: &str, text: Text) -> Text {
+        match text.literal() {
+            Some(literal) if is_secret(name) => {
+                let literal = literal.to_owned();
+                self.literal(name, &literal)
+            }
+            _ => text,
+        }
+    }
+
+    fn found(&mut self, found: FoundInput, place: Place<'_>, whole: bool) {
+        let mut input = found.input;
+        let by_place = match place {
+            Place::Header(header) if is_authorization(header) => true,
+            Place::Env(name) | Place::Header(name) => whole && is_secret(name),
+            Place::Secret => true,
+            Place::Plain => false,
         };
-        match kind {
-            Kind::Environment if self.syntax == Syntax::Goose => self.goose_variable(name, secret),
-            Kind::Environment => {
-                let required = default.is_none();
-                let default = default.map(Value::String);
-                self.input(Input {
-                    default,
-                    ..plain("environment", by_name, required)
-                })
-            }
-            Kind::File => self.input(plain("file", is_secret_name(name), true)),
-            Kind::Secret => self.input(plain("secret-store", true, true)),
-            Kind::Prompt => self.input(plain("prompt", by_name, true)),
-            Kind::Client => {
-                self.warn("client-variable");
-                self.input(plain("client", false, true))
-            }
-            Kind::Input => match self.declared.get(name).cloned() {
-                Some(input) => self.input(input),
-                None => {
-                    self.undeclared.get_or_insert_with(|| name.to_owned());
-                    String::new()
-                }
-            },
-            Kind::Mustache => self.mustache(name, secret),
+        let knows = matches!(input.source, InputSource::Client | InputSource::Caller);
+        input.secret = found
+            .secret
+            .unwrap_or_else(|| is_secret(&input.name) || (by_place && !knows));
+        if input
+            .default
+            .as_ref()
+            .and_then(|default| default.as_str())
+            .is_some_and(|default| default.contains("${"))
+            && input.source == InputSource::Environment
+        {
+            self.warn(WarningKind::NestedDefault);
         }
+        self.add_input(input);
     }
 
-    /// `{{V}}` of LibreChat: a variable of each user, or what is known of the caller.
-    fn mustache(&mut self, name: &str, secret: bool) -> String {
-        if let Some(mut input) = self.declared.get(name).cloned() {
-            input.secret |= secret && input.source == "user" && is_secret_name(name);
-            return self.input(input);
+    /// Returns the text of a secret that the file holds: an input in its place.
+    pub(crate) fn literal(&mut self, name: &str, value: &str) -> Text {
+        let mut input = Input::new(name, InputSource::Environment);
+        input.secret = true;
+        if !value.is_empty() {
+            input.source = InputSource::Literal;
+            input.value = Some(Secret::new(value));
+            self.warn(WarningKind::SecretInFile);
         }
-        let Some(field) = name.strip_prefix("LIBRECHAT_") else {
-            self.warn("not-expanded");
-            return format!("{{{{{name}}}}}");
-        };
-        let field = field.strip_prefix("USER_").unwrap_or(field).to_ascii_lowercase();
-        self.input(Input {
-            name: format!("caller.{field}"),
-            required: true,
-            source: "caller",
-            ..Input::default()
-        })
-    }
-
-    /// A variable of Goose: one of the entry's own.
-    fn goose_variable(&mut self, name: &str, secret: bool) -> String {
-        if let Some(input) = self.declared.get(name).cloned() {
-            return self.input(input);
-        }
-        match self.known.get(name).cloned() {
-            Some(value) if secret || is_secret_name(name) => self.literal(name, &value),
-            Some(value) => value,
-            None => {
-                self.warn("not-expanded");
-                format!("${{{name}}}")
-            }
-        }
-    }
-
-    /// Keeps a secret of the file out of the server: returns the reference to an input in its place.
-    pub(crate) fn literal(&mut self, name: &str, value: &str) -> String {
-        self.warn("secret-in-file");
-        self.server.literals.insert(name.to_owned(), value.to_owned());
-        self.input(Input {
-            name: name.to_owned(),
-            secret: true,
-            required: true,
-            source: "literal",
-            ..Input::default()
-        })
+        self.add_input(input);
+        Text::input(name)
     }
 
     /// Sets an environment variable.
-    pub(crate) fn env(&mut self, name: &str, value: &str) {
-        let filled = self.fill(value, is_secret_name(name));
-        self.plain_env(name, filled);
+    pub(crate) fn env(&mut self, name: &str, value: &str, scan: &Scan<'_>) -> Result<(), Reason> {
+        let text = self.env_text(name, value, scan)?;
+        self.server.env.insert(name.to_owned(), text);
+        Ok(())
     }
 
-    /// Sets an environment variable whose placeholders are filled in.
-    pub(crate) fn plain_env(&mut self, name: &str, filled: String) {
-        let filled = match filled {
-            filled if !is_secret_name(name) || filled.contains("<<") => filled,
-            filled if filled.is_empty() => self.environment(name, true),
-            filled => self.literal(name, &filled),
-        };
-        self.server.env.insert(name.to_owned(), filled);
+    pub(crate) fn env_text(&mut self, name: &str, value: &str, scan: &Scan<'_>) -> Result<Text, Reason> {
+        let text = self.expand(value, Place::Env(name), scan)?;
+        Ok(self.safe_env(name, text))
+    }
+
+    /// Sets an environment variable to what the environment of the client has under the same name.
+    pub(crate) fn pass_env(&mut self, name: &str, source: InputSource, secret: bool) {
+        let mut input = Input::new(name, source);
+        input.secret = secret;
+        self.add_input(input);
+        self.server.env.insert(name.to_owned(), Text::input(name));
     }
 
     /// Sets a header.
-    pub(crate) fn header(&mut self, name: &str, value: &str) {
-        let secret = is_secret_header(name);
-        let filled = self.fill(value, secret);
-        self.filled_header(name, filled);
+    pub(crate) fn header(&mut self, name: &str, value: &str, scan: &Scan<'_>) -> Result<(), Reason> {
+        let text = self.expand(value, Place::Header(name), scan)?;
+        self.header_text(name, text);
+        Ok(())
     }
 
-    /// Sets a header whose placeholders are filled in.
-    pub(crate) fn filled_header(&mut self, name: &str, filled: String) {
-        let filled = match filled {
-            filled if !is_secret_header(name) || filled.contains("<<") => filled,
-            filled if filled.is_empty() => {
-                let input = self.header_input_name(name);
-                self.environment(&input, true)
+    /// Sets a header whose placeholders were replaced.
+    pub(crate) fn header_text(&mut self, name: &str, text: Text) {
+        let safe = match text.literal() {
+            Some(literal) if is_authorization(name) || is_secret(name) => {
+                let literal = literal.to_owned();
+                self.secret_header(name, &literal)
             }
-            filled => {
-                let input = self.header_input_name(name);
-                match filled.split_once(' ') {
-                    Some((scheme, token)) if name.eq_ignore_ascii_case("authorization") => {
-                        format!("{scheme} {}", self.literal(&input, token.trim()))
-                    }
-                    _ => self.literal(&input, &filled),
-                }
-            }
+            _ => text,
         };
-        self.server.headers.insert(name.to_owned(), filled);
+        self.server.headers.insert(name.to_owned(), safe);
     }
 
-    pub(crate) fn header_input_name(&self, header: &str) -> String {
+    /// An `Authorization` header keeps its scheme; of other headers, the whole value is secret.
+    fn secret_header(&mut self, name: &str, value: &str) -> Text {
+        let input = self.header_input(name);
+        match value.trim().split_once(' ') {
+            Some((scheme, secret)) if is_authorization(name) => {
+                let mut text = Text::from(format!("{scheme} "));
+                text.push_text(&self.literal(&input, secret.trim()));
+                text
+            }
+            _ => self.literal(&input, value),
+        }
+    }
+
+    /// Returns the name of the input for the value of a header.
+    pub(crate) fn header_input(&self, header: &str) -> String {
         format!("{}-{}", self.server.name, header.to_ascii_lowercase())
     }
 
-    /// Sets the URL.
-    pub(crate) fn url(&mut self, url: &str, transport: &'static str) {
-        let url = self.fill(url, false);
-        let url = self.url_without_secrets(&url);
-        self.filled_url(url, transport);
-    }
-
-    pub(crate) fn filled_url(&mut self, url: String, transport: &'static str) {
-        if transport == "sse" {
-            self.warn("old-transport");
+    /// Sets the launch to a server at a URL. Secrets in the URL become inputs.
+    pub(crate) fn remote(&mut self, url: &str, transport: TransportKind, scan: &Scan<'_>) -> Result<(), Reason> {
+        let expanded = self.url(url, scan)?;
+        if transport == TransportKind::Sse {
+            self.warn(WarningKind::OldTransport);
         }
-        self.server.launch = Some(Launch::Http { url, transport });
+        self.server.launch = Launch::Http {
+            url: expanded,
+            transport,
+        };
+        Ok(())
     }
 
-    /// Takes the secrets out of the query of a URL.
-    pub(crate) fn url_without_secrets(&mut self, url: &str) -> String {
-        let Some((base, query)) = url.split_once('?') else {
-            return url.to_owned();
-        };
-        let (query, fragment) = match query.split_once('#') {
-            Some((query, fragment)) => (query, Some(fragment)),
-            None => (query, None),
-        };
-        let pairs = query.split('&').map(|pair| match pair.split_once('=') {
-            Some((name, value)) if is_secret_word(name) && !value.is_empty() && !value.contains("<<") => {
-                format!("{name}={}", self.literal(name, value))
-            }
-            _ => pair.to_owned(),
-        });
-        let query = pairs.collect::<Vec<_>>().join("&");
-        let fragment = fragment.map(|text| format!("#{text}")).unwrap_or_default();
-        format!("{base}?{query}{fragment}")
-    }
-
-    /// Reads the strings of OAuth.
-    pub(crate) fn oauth(&mut self, from: &Node, keys: OAuthKeys) {
-        let client_id = from.text_of(keys.client_id).map(|id| self.fill(id, false));
-        let client_secret = from.text_of(keys.client_secret).map(|text| {
-            let filled = self.fill(text, true);
-            if filled.contains("<<") {
-                return filled;
-            }
-            let name = format!("{}-client-secret", self.server.name);
-            self.literal(&name, &filled)
-        });
-        let scopes = match from.get(keys.scopes) {
-            Some(Node::Text(text)) => text.split_whitespace().map(ToOwned::to_owned).collect(),
-            Some(Node::List(items)) => items.iter().filter_map(Node::scalar).collect(),
-            _ => Vec::new(),
-        };
-        let url = |key: Option<&str>| key.and_then(|key| from.text_of(key)).map(ToOwned::to_owned);
-        self.server.oauth = Some(OAuth {
-            client_id,
-            client_secret,
-            scopes,
-            resource: url(keys.resource),
-            audience: from.texts("audiences").unwrap_or_default(),
-            authorization_url: url(keys.authorization_url),
-            token_url: url(keys.token_url),
-        });
-    }
-
-    /// Warns of members that have no meaning here.
-    pub(crate) fn ignore_others(&mut self, entry: &Node, known: &[&str]) {
-        for (key, _) in entry.members() {
-            if !known.contains(&key.as_str()) {
-                self.warn(format!("ignored-key:{key}"));
+    /// A URL that is not HTTP is of an unsupported transport, unless it begins with a placeholder.
+    pub(crate) fn url(&mut self, url: &str, scan: &Scan<'_>) -> Result<Text, Reason> {
+        if let Some((scheme, _)) = url.split_once("://") {
+            let plain = scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
+            if plain && !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
+                return Err(Reason::UnsupportedTransport);
             }
         }
+        let mut text = Text::default();
+        let (base, query) = url
+            .split_once('?')
+            .map_or((url, None), |(base, query)| (base, Some(query)));
+        text.push_text(&self.expand(base, Place::Plain, scan)?);
+        for (index, pair) in query.iter().flat_map(|query| query.split('&')).enumerate() {
+            text.push(Part::Literal(if index == 0 { "?" } else { "&" }.to_owned()));
+            let (name, value) = pair
+                .split_once('=')
+                .map_or((pair, None), |(name, value)| (name, Some(value)));
+            text.push_text(&self.expand(name, Place::Plain, scan)?);
+            let Some(value) = value else { continue };
+            text.push(Part::Literal("=".into()));
+            let place = if is_secret(name) {
+                Place::Env(name)
+            } else {
+                Place::Plain
+            };
+            let expanded = self.expand(value, place, scan)?;
+            let safe = match expanded.literal() {
+                Some(literal) if is_secret(name) && !literal.is_empty() => {
+                    let literal = literal.to_owned();
+                    self.literal(&format!("{}-{name}", self.server.name), &literal)
+                }
+                _ => expanded,
+            };
+            text.push_text(&safe);
+        }
+        Ok(self.without_password(text))
     }
 
-    /// Returns the finished server.
-    pub(crate) fn finish(self) -> Result<ImportedServer, Reason> {
-        match self.undeclared {
-            Some(id) => Err(format!("undeclared-input:{id}")),
-            None if self.server.launch.is_none() => Err("no-launch".to_owned()),
-            None => Ok(self.server),
+    /// Takes a password out of `https://user:password@host`.
+    fn without_password(&mut self, url: Text) -> Text {
+        let Some(Part::Literal(start)) = url.parts().first().cloned() else {
+            return url;
+        };
+        let Some((scheme, rest)) = start.split_once("://") else {
+            return url;
+        };
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        let Some((user, password)) = authority.rsplit_once('@').and_then(|(info, _)| info.split_once(':')) else {
+            return url;
+        };
+        let after = rest[user.len() + 1 + password.len()..].to_owned();
+        let mut text = Text::from(format!("{scheme}://{user}:"));
+        text.push_text(&self.literal(&format!("{}-password", self.server.name), password));
+        text.push(Part::Literal(after));
+        for part in &url.parts()[1..] {
+            text.push(part.clone());
+        }
+        text
+    }
+
+    /// Expands the arguments of a command. Values of flags that name a secret become inputs.
+    pub(crate) fn arguments(&mut self, args: &[String], scan: &Scan<'_>) -> Result<Vec<Text>, Reason> {
+        let mut texts = Vec::with_capacity(args.len());
+        let mut secret_flag: Option<&str> = None;
+        for arg in args {
+            let flag = secret_flag.take();
+            let text = self.expand(arg, if flag.is_some() { Place::Secret } else { Place::Plain }, scan)?;
+            let text = match (text.literal(), flag, arg.split_once('=')) {
+                (Some(value), Some(flag), _)
+                    if !value.is_empty() && !value.starts_with('-') && !is_local_path(value) =>
+                {
+                    self.secret_argument("", flag, value)
+                }
+                (Some(_), _, Some((flag, value)))
+                    if flag.starts_with('-') && is_secret_flag(flag) && !value.is_empty() && !is_local_path(value) =>
+                {
+                    self.secret_argument(&format!("{flag}="), flag, value)
+                }
+                _ => text,
+            };
+            if arg.starts_with('-') && !arg.contains('=') && is_secret_flag(arg) {
+                secret_flag = Some(arg);
+            }
+            texts.push(text);
+        }
+        Ok(texts)
+    }
+
+    fn secret_argument(&mut self, before: &str, flag: &str, value: &str) -> Text {
+        let name = format!(
+            "{}-{}",
+            self.server.name,
+            flag.trim_start_matches('-').to_ascii_lowercase()
+        );
+        let mut text = Text::from(before);
+        text.push_text(&self.literal(&name, value));
+        text
+    }
+
+    /// Warns of secrets in arguments.
+    pub(crate) fn check_arguments(&mut self, args: &[Text]) {
+        let secret = |name: &str| self.server.input(name).is_some_and(|input| input.secret);
+        if args.iter().flat_map(Text::inputs).any(secret) {
+            self.warn(WarningKind::SecretInArgument);
         }
     }
-}
 
-/// The names of OAuth's members in a client's file.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct OAuthKeys {
-    pub(crate) client_id: &'static str,
-    pub(crate) client_secret: &'static str,
-    pub(crate) scopes: &'static str,
-    pub(crate) resource: Option<&'static str>,
-    pub(crate) authorization_url: Option<&'static str>,
-    pub(crate) token_url: Option<&'static str>,
-}
-
-/// Returns whether what has this name is a secret, where nothing else says so.
-pub(crate) fn is_secret_name(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    ["token", "secret", "password", "passwd", "credential", "key", "auth"]
-        .iter()
-        .any(|word| name.contains(word))
-}
-
-pub(crate) fn is_secret_header(name: &str) -> bool {
-    name.eq_ignore_ascii_case("authorization") || is_secret_name(name)
-}
-
-/// Returns whether an argument or a parameter of this name is a secret. Narrower than for variables: `--author` is none.
-pub(crate) fn is_secret_word(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    let mut words = name.split(['-', '_', '.']).filter(|word| !word.is_empty());
-    words.any(|word| {
-        matches!(
-            word,
-            "token"
-                | "secret"
-                | "password"
-                | "passwd"
-                | "credential"
-                | "credentials"
-                | "apikey"
-                | "accesstoken"
-                | "key"
-        )
-    })
+    /// Warns of paths in a command line.
+    pub(crate) fn check_paths<'t>(&mut self, texts: impl IntoIterator<Item = &'t Text>) {
+        let mut paths = texts.into_iter().filter_map(|text| match text.parts().first() {
+            Some(Part::Literal(start)) => Some(start),
+            _ => None,
+        });
+        if paths.any(|text| has_local_path(text)) {
+            self.warn(WarningKind::LocalPath);
+        }
+    }
 }

@@ -1,302 +1,449 @@
-//! What is in a file.
+//! What an import finds. `Serialize` writes the result form.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use portolan_core::Secret;
 use serde::Serialize;
-use serde_json::Value;
 
-/// The result of an import. As JSON, whatever is absent, empty or its default is left out.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+use crate::{Format, Reason, Text, Warning};
+
+/// What a file holds: servers, entries that cannot be imported, and what is lost.
+///
+/// `Serialize` writes the result form, which holds no secret: see the crate's documentation.
+#[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Import {
-    /// The name of the format.
-    pub format: &'static str,
-    /// Why the whole file cannot be imported: `syntax:LINE`, `too-long`, or `placeholder-in-version`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub error: Option<String>,
-    /// The servers, in the file's order. Absent with an error.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub servers: Option<Vec<ImportedServer>>,
+    /// The format that was read.
+    #[serde(serialize_with = "crate::report::format")]
+    pub format: Format,
+    /// The servers, in the file's order.
+    pub servers: Vec<Server>,
     /// The entries that cannot be imported.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rejected: Vec<Rejected>,
     /// Warnings for the file as a whole.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Warning>,
 }
 
 /// An entry that cannot be imported.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Rejected {
-    /// The name of the entry.
+    /// Its name in the file.
     pub name: String,
-    /// The reason, `code` or `code:detail`.
-    pub reason: String,
+    /// Why it cannot.
+    pub reason: Reason,
+    /// The line of the file on which it begins, from 1.
+    #[serde(skip)]
+    pub line: u32,
 }
 
-/// A server of the file. `<<NAME>>` in a string stands for the value of the input of that name.
-///
-/// `Debug` and JSON hold no secret that the file has as a literal: those are [inputs](Input), and their values are in
-/// [`literals`](Self::literals), which is not written.
-#[derive(Clone, Default, PartialEq, Serialize)]
+/// A server of a file.
+#[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
-pub struct ImportedServer {
-    /// The name.
+pub struct Server {
+    /// Its name in the file; not yet a name of a catalogue.
     pub name: String,
-    /// How it is reached or started.
-    pub launch: Option<Launch>,
-    /// `false` if the client would not start it.
+    /// How it is started or reached.
+    pub launch: Launch,
+    /// `false` if that client would not start it. Default: `true`.
     #[serde(skip_serializing_if = "is_true")]
     pub enabled: bool,
-    /// The title.
+    /// The title for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
-    /// The description.
+    /// The purpose, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// The version.
+    /// The release of the server.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
     /// What the command installs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub package: Option<Package>,
-    /// Environment variables.
+    /// Environment variables. No secret stands in one as a literal.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub env: BTreeMap<String, String>,
+    pub env: BTreeMap<String, Text>,
     /// Environment variables that the client takes away.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub env_unset: Vec<String>,
-    /// Headers of requests.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub env_unset: BTreeSet<String>,
+    /// Headers of every request. No secret stands in one as a literal.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub headers: BTreeMap<String, String>,
-    /// What somebody or something must supply.
+    pub headers: BTreeMap<String, Text>,
+    /// What somebody or something must supply. No name is there twice.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub inputs: Vec<Input>,
-    /// Which tools may be used.
-    #[serde(skip_serializing_if = "Tools::is_empty")]
+    /// Which tools may be called.
+    #[serde(skip_serializing_if = "Tools::is_default")]
     pub tools: Tools,
     /// Time limits.
-    #[serde(skip_serializing_if = "Timeouts::is_empty")]
-    pub timeouts_ms: Timeouts,
-    /// OAuth; empty if nothing is known yet.
+    #[serde(rename = "timeoutsMs", skip_serializing_if = "Timeouts::is_default")]
+    pub timeouts: Timeouts,
+    /// OAuth, if the file says something of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub oauth: Option<OAuth>,
-    /// Further ways to reach or run the same server.
+    /// Further ways to run or reach the same server.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub alternatives: Vec<Launch>,
-    /// Where a started package listens.
+    /// Where a started package listens, if it does not speak over stdio.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub serves: Option<Launch>,
-    /// Overrides by platform.
+    /// What differs by platform (`win32`, `darwin`, `linux`): each member replaces that of the server.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub platforms: BTreeMap<String, Value>,
+    pub platforms: BTreeMap<String, Platform>,
     /// The project folder that the entry belongs to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scope: Option<String>,
-    /// What the registry says of it.
+    /// What the official registry says of this version.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub registry: Option<RegistryStatus>,
-    /// Warnings, `code` or `code:detail`.
+    /// What is lost or worth a look.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub warnings: Vec<String>,
-    /// The values of inputs with the source `literal`, by name.
+    pub warnings: Vec<Warning>,
+    /// The line of the file on which the entry begins, from 1.
     #[serde(skip)]
-    pub literals: BTreeMap<String, String>,
+    pub line: u32,
 }
 
-impl std::fmt::Debug for ImportedServer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let shown = serde_json::to_string(self).map_err(|_| std::fmt::Error)?;
-        write!(f, "ImportedServer({shown})")
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_true(value: &bool) -> bool {
+    *value
+}
+
+impl Server {
+    /// Creates a server that is enabled, with a name and a launch; all else is a public field.
+    ///
+    /// ```
+    /// use portolan_import::{Launch, Server, TransportKind};
+    ///
+    /// let launch = Launch::Http { url: "https://docs.example.com/mcp".into(), transport: TransportKind::StreamableHttp };
+    /// let server = Server::new("docs", launch);
+    /// assert!(server.enabled && server.env.is_empty());
+    /// ```
+    pub fn new(name: impl Into<String>, launch: Launch) -> Self {
+        Self {
+            name: name.into(),
+            launch,
+            enabled: true,
+            title: None,
+            description: None,
+            version: None,
+            package: None,
+            env: BTreeMap::new(),
+            env_unset: BTreeSet::new(),
+            headers: BTreeMap::new(),
+            inputs: Vec::new(),
+            tools: Tools::default(),
+            timeouts: Timeouts::default(),
+            oauth: None,
+            alternatives: Vec::new(),
+            serves: None,
+            platforms: BTreeMap::new(),
+            scope: None,
+            registry: None,
+            warnings: Vec::new(),
+            line: 0,
+        }
+    }
+
+    /// Returns the input with this name.
+    pub fn input(&self, name: &str) -> Option<&Input> {
+        self.inputs.iter().find(|input| input.name == name)
     }
 }
 
-/// How a server is reached or started.
+/// How a server is started or reached.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase", tag = "kind")]
+#[serde(tag = "kind", rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Launch {
-    /// A process with pipes.
+    /// A program on the machine, over standard input and output.
     Stdio {
         /// The program.
-        command: String,
+        command: Text,
         /// Its arguments.
-        args: Vec<String>,
-        /// Its working directory.
+        args: Vec<Text>,
+        /// The working directory.
         #[serde(skip_serializing_if = "Option::is_none")]
-        cwd: Option<String>,
+        cwd: Option<Text>,
     },
-    /// A URL.
+    /// A server at a URL.
     Http {
         /// The URL.
-        url: String,
-        /// `streamable-http`, `sse`, or `either`.
-        transport: &'static str,
+        url: Text,
+        /// The transport.
+        transport: TransportKind,
     },
-    /// A container with pipes.
+    /// A container image, over standard input and output.
     Container {
-        /// The image.
-        image: String,
+        /// The image reference.
+        image: Text,
         /// The arguments after the image.
-        args: Vec<String>,
-        /// Volumes, `source:target[:ro]`.
+        args: Vec<Text>,
+        /// Mounts, `source:target` or `source:target:ro`.
         #[serde(skip_serializing_if = "Vec::is_empty")]
-        volumes: Vec<String>,
-        /// The network.
+        volumes: Vec<Text>,
+        /// The network; `none` for none.
         #[serde(skip_serializing_if = "Option::is_none")]
-        network: Option<String>,
-        /// The user.
+        network: Option<Text>,
+        /// The user, and its group.
         #[serde(skip_serializing_if = "Option::is_none")]
-        user: Option<String>,
+        user: Option<Text>,
     },
-    /// A bundle to download.
+    /// A bundle (MCPB) to download.
     Bundle {
-        /// The URL.
-        url: String,
-        /// The digest of the file.
-        sha256: Option<String>,
+        /// Its URL.
+        url: Text,
+        /// Its SHA-256 in hexadecimal digits.
+        sha256: String,
     },
+}
+
+/// The transport of a server at a URL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum TransportKind {
+    /// Streamable HTTP.
+    StreamableHttp,
+    /// HTTP+SSE, the transport before streamable HTTP.
+    Sse,
+    /// The client tries one and then the other.
+    Either,
 }
 
 /// What a command installs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Package {
-    /// `npm`, `pypi`, `oci`, `nuget`, `cargo`, `mcpb` or `git`.
-    pub registry: &'static str,
-    /// The name.
+    /// Where it comes from.
+    pub registry: PackageRegistry,
+    /// Its name there.
     pub name: String,
-    /// The version, if it is exact.
+    /// Its version, if that is exact.
     pub version: Option<String>,
     /// The arguments of the server itself.
-    pub args: Vec<String>,
-    /// The program, where it has another name than the package.
+    pub args: Vec<Text>,
+    /// The started program, where it is not named like the package.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub program: Option<String>,
 }
 
-/// What somebody or something must supply.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+/// Where packages come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum PackageRegistry {
+    /// npm.
+    Npm,
+    /// PyPI.
+    Pypi,
+    /// A container registry.
+    Oci,
+    /// NuGet.
+    Nuget,
+    /// crates.io.
+    Cargo,
+    /// A bundle at a URL.
+    Mcpb,
+    /// A repository of sources.
+    Git,
+}
+
+/// A value that somebody or something must supply.
+#[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Input {
-    /// The name, unique in its server.
+    /// The name, by which texts refer to it.
     pub name: String,
-    /// `true` for a secret.
+    /// `true` if it must be stored as a secret.
     pub secret: bool,
-    /// `true` if the server needs it.
+    /// `true` if the server does not work without it.
     pub required: bool,
-    /// Who supplies it: `environment`, `prompt`, `user`, `keyring`, `secret-store`, `file`, `client`, `caller`, `variable`,
-    /// `argument`, `header` or `literal`.
-    pub source: &'static str,
-    /// The value without an answer.
+    /// Who supplies it.
+    pub source: InputSource,
+    /// The value without an answer, as JSON: text, a number, a boolean or a list of them.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub default: Option<Value>,
-    /// The answers to choose from.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub choices: Option<Value>,
-    /// The kind of text: `number`, `boolean`, `filepath`, `directory`, `file`.
+    pub default: Option<serde_json::Value>,
+    /// The values to choose from. Empty: any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub choices: Vec<String>,
+    /// The kind of value as the source states it: `number`, `boolean`, `filepath`, `file`, `directory`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub format: Option<String>,
-    /// `true` if there can be several.
+    /// `true` if it may have several values.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub repeated: bool,
-    /// The title.
+    /// The title in forms.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
-    /// The description.
+    /// The description in forms.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     /// The least number.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub min: Option<Value>,
+    pub min: Option<serde_json::Number>,
     /// The greatest number.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub max: Option<Value>,
+    pub max: Option<serde_json::Number>,
+    /// The value that the file holds, for [`InputSource::Literal`]. It is never serialized.
+    #[serde(skip)]
+    pub value: Option<Secret>,
 }
 
-/// Which tools may be used.
+impl Input {
+    /// Creates a required input that is no secret; all else is a public field.
+    ///
+    /// ```
+    /// use portolan_import::{Input, InputSource};
+    ///
+    /// let input = Input::new("REGION", InputSource::Environment);
+    /// assert!(input.required && !input.secret);
+    /// ```
+    pub fn new(name: impl Into<String>, source: InputSource) -> Self {
+        Self {
+            name: name.into(),
+            secret: false,
+            required: true,
+            source,
+            default: None,
+            choices: Vec::new(),
+            format: None,
+            repeated: false,
+            title: None,
+            description: None,
+            min: None,
+            max: None,
+            value: None,
+        }
+    }
+}
+
+/// Who supplies an input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum InputSource {
+    /// The environment of whoever runs the client.
+    Environment,
+    /// The client asks.
+    Prompt,
+    /// Each user's own setting.
+    User,
+    /// The client's keyring.
+    Keyring,
+    /// A store of secrets.
+    SecretStore,
+    /// The content of a file.
+    File,
+    /// The client knows it: the workspace folder, the home folder, the bundle's own folder.
+    Client,
+    /// The identity of the calling user.
+    Caller,
+    /// Declared in a `server.json` as a variable of a text.
+    Variable,
+    /// Declared in a `server.json` as an argument.
+    Argument,
+    /// Declared in a `server.json` as a header.
+    Header,
+    /// The file holds the value.
+    Literal,
+}
+
+/// Which tools may be called.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Tools {
-    /// The allowed ones; empty allows none.
+    /// Only these; an empty list is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub only: Option<Vec<String>>,
-    /// The denied ones, after `only`.
+    /// Never these, applied after `only`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub never: Vec<String>,
-    /// Those that run without asking; `*` for all.
+    /// These run without asking; `*` is all.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unasked: Vec<String>,
 }
 
 impl Tools {
-    fn is_empty(&self) -> bool {
+    pub(crate) fn is_default(&self) -> bool {
         *self == Self::default()
     }
 }
 
 /// Time limits in milliseconds.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Timeouts {
-    /// Until it has started.
+    /// For the start.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start: Option<u64>,
-    /// Until a call is answered.
+    /// For a call.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub call: Option<u64>,
 }
 
 impl Timeouts {
-    fn is_empty(&self) -> bool {
+    #[allow(clippy::trivially_copy_pass_by_ref)]
+    pub(crate) fn is_default(&self) -> bool {
         *self == Self::default()
     }
 }
 
-/// What is known of a server's OAuth.
+/// What a file says of OAuth. All absent: OAuth, nothing known yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct OAuth {
-    /// The client id.
+    /// The client's id.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub client_id: Option<String>,
-    /// The client's secret: a reference to an input.
+    pub client_id: Option<Text>,
+    /// The client's secret, never a literal.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub client_secret: Option<String>,
+    pub client_secret: Option<Text>,
     /// The scopes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub scopes: Vec<String>,
+    pub scopes: Vec<Text>,
     /// The resource (RFC 8707).
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub resource: Option<String>,
+    pub resource: Option<Text>,
     /// The audiences.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub audience: Vec<String>,
+    pub audience: Vec<Text>,
     /// The authorization endpoint.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub authorization_url: Option<String>,
+    pub authorization_url: Option<Text>,
     /// The token endpoint.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub token_url: Option<String>,
+    pub token_url: Option<Text>,
 }
 
-/// What a registry says of a server.
+/// What differs on one platform.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Platform {
+    /// Replaces the program.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command: Option<Text>,
+    /// Replaces the arguments.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub args: Option<Vec<Text>>,
+    /// Replaces all environment variables.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub env: Option<BTreeMap<String, Text>>,
+}
+
+/// What the official registry says of a version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct RegistryStatus {
     /// `active` or `deprecated`.
     pub status: String,
-    /// Why it has this status.
+    /// Why it has that status.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// `true` for the latest version.
+    /// `true` for the version that the registry calls the latest.
     pub latest: bool,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_true(flag: &bool) -> bool {
-    *flag
 }

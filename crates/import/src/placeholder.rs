@@ -1,209 +1,153 @@
-//! Placeholders in texts, in the syntax of each client.
+//! Placeholders of the clients.
 
-/// Which placeholders a client fills in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Syntax {
-    /// None.
-    None,
-    /// `${V}` and `${V:-default}`; with `bare` also `$V`.
-    Shell { bare: bool },
-    /// `${env:V}`, variables of the editor, and `${input:id}` with `inputs`.
-    Editor { inputs: bool },
-    /// `{env:V}` and `{file:path}`.
-    Opencode,
-    /// `${{ secrets.V }}` and `${{ inputs.V }}`.
-    Continue,
-    /// `${V}` and `{{V}}`.
-    LibreChat,
-    /// `$V` and `${V}`.
-    Goose,
+use crate::{Input, InputSource};
+
+/// What a placeholder stands for.
+pub(crate) enum Found {
+    /// Text that the client puts in its place.
+    Literal(String),
+    /// An input.
+    Input(Box<FoundInput>),
+    /// An input that the file does not declare.
+    Undeclared(String),
 }
 
-/// A part of a text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Piece {
-    Text(String),
-    Variable {
-        kind: Kind,
-        name: String,
-        default: Option<String>,
-    },
+/// An input as a placeholder names it.
+pub(crate) struct FoundInput {
+    pub(crate) input: Input,
+    /// Whether it is secret, if the source states that.
+    pub(crate) secret: Option<bool>,
 }
 
-/// What a placeholder names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Environment,
-    Input,
-    Client,
-    File,
-    Secret,
-    Prompt,
-    /// `{{V}}` of LibreChat.
-    Mustache,
-}
-
-/// The parts of a text, and what is odd about it.
-#[derive(Debug, Default)]
-pub(crate) struct Pieces {
-    pub(crate) pieces: Vec<Piece>,
-    /// Something looks like a placeholder, and is none for this client.
-    pub(crate) not_expanded: bool,
-    /// A default holds a placeholder.
-    pub(crate) nested_default: bool,
-}
-
-const EDITOR_VARIABLES: &[&str] = &[
-    "workspaceFolder",
-    "workspaceFolderBasename",
-    "userHome",
-    "cwd",
-    "file",
-    "fileBasename",
-    "fileDirname",
-    "fileExtname",
-    "relativeFile",
-    "relativeFileDirname",
-    "execPath",
-    "lineNumber",
-    "selectedText",
-    "workspaceRoot",
-];
-
-impl Pieces {
-    /// Splits `text`.
-    pub(crate) fn of(text: &str, syntax: Syntax) -> Self {
-        let mut found = Self::default();
-        let mut rest = text;
-        while !rest.is_empty() {
-            let taken = found.take(rest, syntax);
-            rest = &rest[taken..];
-        }
-        let is_bare = text.strip_prefix('$').is_some_and(is_identifier);
-        if is_bare && !matches!(syntax, Syntax::Shell { bare: true } | Syntax::Goose) {
-            found.not_expanded = true;
-        }
-        found
+impl Found {
+    pub(crate) fn input(input: Input, secret: Option<bool>) -> Self {
+        Self::Input(Box::new(FoundInput { input, secret }))
     }
 
-    /// Takes one part from the beginning of `rest`, and returns its length.
-    fn take(&mut self, rest: &str, syntax: Syntax) -> usize {
-        if let Some(inner) = rest.strip_prefix("${{") {
-            if let Some(end) = inner.find("}}") {
-                let name = inner[..end].trim();
-                let variable = match (syntax, name.split_once('.')) {
-                    (Syntax::Continue, Some(("secrets", name))) => Some((Kind::Secret, name)),
-                    (Syntax::Continue, Some(("inputs", name))) => Some((Kind::Prompt, name)),
-                    _ => None,
-                };
-                return self.found(&rest[..end + 5], variable, None);
-            }
-        } else if let Some(inner) = rest.strip_prefix("${") {
-            if let Some(end) = closing(inner) {
-                let (variable, default) = self.braced(&inner[..end], syntax);
-                return self.found(&rest[..end + 3], variable, default);
-            }
-        } else if let Some(inner) = rest.strip_prefix("{{") {
-            if let (Syntax::LibreChat, Some(end)) = (syntax, inner.find("}}")) {
-                let variable = Some((Kind::Mustache, inner[..end].trim()));
-                return self.found(&rest[..end + 4], variable, None);
-            }
-        } else if let Some(inner) = rest.strip_prefix('{') {
-            let end = inner.find('}');
-            let named = |prefix| inner[..end?].strip_prefix(prefix);
-            if let Some(end) = end
-                && let Some((kind, name)) = (named("env:").map(|name| (Kind::Environment, name)))
-                    .or_else(|| named("file:").map(|name| (Kind::File, name)))
-            {
-                let variable = (syntax == Syntax::Opencode).then_some((kind, name));
-                return self.found(&rest[..end + 2], variable, None);
-            }
-        } else if let Some(inner) = rest.strip_prefix('$')
-            && matches!(syntax, Syntax::Shell { bare: true } | Syntax::Goose)
-        {
-            let end = inner
-                .find(|char: char| !char.is_ascii_alphanumeric() && char != '_')
-                .unwrap_or(inner.len());
-            if is_identifier(&inner[..end]) {
-                return self.found(&rest[..=end], Some((Kind::Environment, &inner[..end])), None);
-            }
-        }
-        let first = rest.chars().next().map_or(1, char::len_utf8);
-        let end = rest[first..].find(['$', '{']).map_or(rest.len(), |at| first + at);
-        self.text(&rest[..end]);
-        end
+    /// An input from the environment, perhaps with a default.
+    pub(crate) fn environment(name: &str, default: Option<&str>) -> Self {
+        let mut input = Input::new(name, InputSource::Environment);
+        input.required = default.is_none();
+        input.default = default.map(Into::into);
+        Self::input(input, None)
     }
 
-    /// Reads what stands in `${…}`.
-    fn braced<'a>(&mut self, inner: &'a str, syntax: Syntax) -> (Option<(Kind, &'a str)>, Option<&'a str>) {
-        let environment = |name: &'a str| is_identifier(name).then_some((Kind::Environment, name));
-        match syntax {
-            Syntax::Shell { .. } => match inner.split_once(":-") {
-                Some((name, default)) if is_identifier(name) => {
-                    self.nested_default |= default.contains("${");
-                    (environment(name), Some(default))
+    /// An input that the client knows.
+    pub(crate) fn client(name: &str) -> Self {
+        Self::input(Input::new(name, InputSource::Client), None)
+    }
+}
+
+/// Reads the placeholder at the beginning of a text: its length in bytes, and what it stands for. `None` if there is none.
+pub(crate) type Scan<'a> = dyn Fn(&str) -> Option<(usize, Found)> + 'a;
+
+/// A part of a text: as it is, or a placeholder.
+pub(crate) enum Piece<'a> {
+    Plain(&'a str),
+    Found(Found),
+}
+
+/// Splits a text at its placeholders.
+pub(crate) fn split<'a>(text: &'a str, scan: &Scan<'_>) -> Vec<Piece<'a>> {
+    let (mut pieces, mut start, mut at) = (Vec::new(), 0, 0);
+    while let Some(next) = text[at..].find(['$', '{']) {
+        at += next;
+        match scan(&text[at..]) {
+            Some((length, found)) if length > 0 => {
+                if start < at {
+                    pieces.push(Piece::Plain(&text[start..at]));
                 }
-                _ => (environment(inner), None),
-            },
-            Syntax::LibreChat | Syntax::Goose => (environment(inner), None),
-            Syntax::Editor { inputs } => {
-                let variable = match inner.split_once(':') {
-                    Some(("env", name)) => Some((Kind::Environment, name)),
-                    Some(("input", id)) if inputs => Some((Kind::Input, id)),
-                    Some(("config" | "command", _)) => Some((Kind::Client, inner)),
-                    Some(("workspaceFolder", _)) => Some((Kind::Client, inner)),
-                    _ => EDITOR_VARIABLES.contains(&inner).then_some((Kind::Client, inner)),
-                };
-                (variable, None)
+                pieces.push(Piece::Found(found));
+                at += length;
+                start = at;
             }
-            Syntax::None | Syntax::Opencode | Syntax::Continue => (None, None),
+            _ => at += 1,
         }
     }
-
-    fn found(&mut self, whole: &str, variable: Option<(Kind, &str)>, default: Option<&str>) -> usize {
-        match variable {
-            Some((kind, name)) => self.pieces.push(Piece::Variable {
-                kind,
-                name: name.to_owned(),
-                default: default.map(ToOwned::to_owned),
-            }),
-            // The separator of paths is known here.
-            None if matches!(whole, "${pathSeparator}" | "${/}") => self.text("/"),
-            None => {
-                self.not_expanded = true;
-                self.text(whole);
-            }
-        }
-        whole.len()
+    if start < text.len() {
+        pieces.push(Piece::Plain(&text[start..]));
     }
+    pieces
+}
 
-    fn text(&mut self, text: &str) {
-        match self.pieces.last_mut() {
-            Some(Piece::Text(before)) => before.push_str(text),
-            _ => self.pieces.push(Piece::Text(text.to_owned())),
+/// No placeholders at all.
+pub(crate) fn none(_: &str) -> Option<(usize, Found)> {
+    None
+}
+
+/// `${V}` and `${V:-default}`; with `bare`, `$V` too.
+pub(crate) fn shell(bare: bool) -> impl Fn(&str) -> Option<(usize, Found)> {
+    move |text| {
+        if let Some((inner, length)) = enclosed(text, "${", "}") {
+            let (name, default) = match inner.split_once(":-") {
+                Some((name, default)) => (name, Some(default)),
+                None => (inner, None),
+            };
+            return is_name(name).then(|| (length, Found::environment(name, default)));
+        }
+        let name = bare.then(|| bare_name(text)).flatten()?;
+        Some((name.len() + 1, Found::environment(name, None)))
+    }
+}
+
+/// `${V}` without defaults.
+pub(crate) fn braced(text: &str) -> Option<(usize, Found)> {
+    let (name, length) = enclosed(text, "${", "}")?;
+    is_name(name).then(|| (length, Found::environment(name, None)))
+}
+
+/// `${env:V}`, and `${NAME}` for the names that the client knows. `${/}` and `${pathSeparator}` are a slash.
+pub(crate) fn editor(client: &[&str]) -> impl Fn(&str) -> Option<(usize, Found)> {
+    move |text| {
+        let (inner, length) = enclosed(text, "${", "}")?;
+        if let Some(name) = inner.strip_prefix("env:") {
+            return (!name.is_empty()).then(|| (length, Found::environment(name, None)));
+        }
+        let known = client.contains(&inner.split(':').next().unwrap_or(inner));
+        match inner {
+            "/" | "pathSeparator" if known => Some((length, Found::Literal("/".into()))),
+            _ if known => Some((length, Found::client(inner))),
+            _ => None,
         }
     }
 }
 
-/// Returns where the bracket of `${` closes.
-fn closing(inner: &str) -> Option<usize> {
-    let mut depth = 0_usize;
-    let bytes = inner.as_bytes();
-    for (at, byte) in bytes.iter().enumerate() {
-        match byte {
-            b'{' if at > 0 && bytes[at - 1] == b'$' => depth += 1,
-            b'}' if depth == 0 => return Some(at),
-            b'}' => depth -= 1,
-            _ => {}
-        }
-    }
-    inner.find('}')
+/// Returns what stands between `open` at the beginning of `text` and the next `close`, and the length of it all.
+pub(crate) fn enclosed<'a>(text: &'a str, open: &str, close: &str) -> Option<(&'a str, usize)> {
+    let rest = text.strip_prefix(open)?;
+    let end = rest.find(close)?;
+    Some((&rest[..end], open.len() + end + close.len()))
 }
 
-pub(crate) fn is_identifier(name: &str) -> bool {
-    let mut chars = name.chars();
-    chars
-        .next()
-        .is_some_and(|first| first.is_ascii_alphabetic() || first == '_')
-        && chars.all(|char| char.is_ascii_alphanumeric() || char == '_')
+/// Returns the name in `$NAME` at the beginning of `text`.
+pub(crate) fn bare_name(text: &str) -> Option<&str> {
+    let rest = text.strip_prefix('$')?;
+    let end = rest
+        .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .unwrap_or(rest.len());
+    Some(&rest[..end]).filter(|name| is_name(name))
+}
+
+/// Returns whether a text may be the name of a variable.
+pub(crate) fn is_name(text: &str) -> bool {
+    !text.is_empty()
+        && !text.starts_with(|c: char| c.is_ascii_digit())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+/// Returns whether a text looks like a placeholder of some client.
+pub(crate) fn looks_like_one(text: &str) -> bool {
+    text.char_indices().any(|(at, c)| match c {
+        '$' => {
+            enclosed(&text[at..], "${", "}").is_some()
+                || bare_name(&text[at..])
+                    .is_some_and(|name| name.len() > 1 && name.chars().all(|c| !c.is_ascii_lowercase()))
+        }
+        '{' => {
+            enclosed(&text[at..], "{{", "}}").is_some()
+                || enclosed(&text[at..], "{env:", "}").is_some()
+                || enclosed(&text[at..], "{file:", "}").is_some()
+        }
+        _ => false,
+    })
 }

@@ -52,9 +52,9 @@ const RULES: &[Rule] = &[
         forbidden: &[KUBERNETES, SQL, &["portolan-gateway", "axum"]],
     },
     Rule {
-        what: "portolan-import sees no other crate and no runtime",
+        what: "portolan-import sees no backend, no gateway and no client",
         tree: &["-p", "portolan-import", "--all-features", "-e", "normal,build"],
-        forbidden: &[KUBERNETES, SQL, HTTP, TOKIO, &["portolan-core", "portolan-wire"]],
+        forbidden: &[KUBERNETES, SQL, HTTP, &["portolan-gateway", "portolan-client"]],
     },
     Rule {
         what: "portolan's default features see no Kubernetes",
