@@ -13,7 +13,7 @@ use portolan_import::{Format, import, report};
 
 fn main() -> ExitCode {
     match run() {
-        Ok(code) => code,
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "import: {error}\nusage: import --format FORMAT FILE");
             ExitCode::from(2)
@@ -21,7 +21,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run() -> Result<ExitCode, Box<dyn std::error::Error>> {
+fn run() -> Result<(), Box<dyn std::error::Error>> {
     let (mut format, mut file) = (None, None);
     let mut arguments = lexopt::Parser::from_env();
     while let Some(argument) = arguments.next()? {
@@ -39,9 +39,5 @@ fn run() -> Result<ExitCode, Box<dyn std::error::Error>> {
     if let Err(error) = &result {
         writeln!(std::io::stderr(), "{}: {error}", file.to_string_lossy())?;
     }
-    Ok(if result.is_ok() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(())
 }

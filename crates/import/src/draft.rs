@@ -4,7 +4,13 @@ use portolan_core::Secret;
 
 use crate::names::{has_local_path, is_authorization, is_local_path, is_secret, is_secret_flag};
 use crate::placeholder::{Found, FoundInput, Piece, Scan, looks_like_one, split};
-use crate::{Input, InputSource, Launch, Part, Reason, Server, Text, TransportKind, Warning, WarningKind};
+use crate::{Input, InputSource, Launch, MAX_BYTES, Part, Reason, Server, Text, TransportKind, Warning, WarningKind};
+
+/// The most inputs of a server.
+const MAX_INPUTS: usize = 1_000;
+
+/// The most warnings of a server; further ones are left out.
+const MAX_WARNINGS: usize = 1_000;
 
 /// Where a text stands.
 #[derive(Clone, Copy)]
@@ -41,7 +47,8 @@ impl Draft {
     }
 
     pub(crate) fn warn_at(&mut self, kind: WarningKind, line: u32) {
-        if self.server.warnings.iter().all(|known| known.kind != kind) {
+        let known = self.server.warnings.iter().any(|known| known.kind == kind);
+        if !known && self.server.warnings.len() < MAX_WARNINGS {
             self.server.warnings.push(Warning { kind, line });
         }
     }
@@ -75,10 +82,12 @@ impl Draft {
 
     /// Puts inputs in the place of placeholders.
     pub(crate) fn expand(&mut self, text: &str, place: Place<'_>, scan: &Scan<'_>) -> Result<Text, Reason> {
-        let pieces = split(text, scan);
-        let whole = pieces.len() == 1;
-        let mut expanded = Text::default();
-        for piece in pieces {
+        let whole = scan(text).is_some_and(|(length, _)| length == text.len());
+        let (mut expanded, mut length) = (Text::default(), 0);
+        for piece in split(text, scan) {
+            if length > MAX_BYTES || self.server.inputs.len() > MAX_INPUTS {
+                return Err(Reason::TooLarge);
+            }
             match piece {
                 Piece::Plain(plain) => {
                     if looks_like_one(plain) {
@@ -86,7 +95,10 @@ impl Draft {
                     }
                     expanded.push(Part::Literal(plain.to_owned()));
                 }
-                Piece::Found(Found::Literal(literal)) => expanded.push(Part::Literal(literal)),
+                Piece::Found(Found::Literal(literal)) => {
+                    length += literal.len();
+                    expanded.push(Part::Literal(literal));
+                }
                 Piece::Found(Found::Undeclared(id)) => return Err(Reason::UndeclaredInput(id)),
                 Piece::Found(Found::Input(found)) => {
                     expanded.push(Part::Input(found.input.name.clone()));

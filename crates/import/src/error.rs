@@ -13,7 +13,7 @@ pub enum Error {
         line: u32,
         /// The column in characters, from 1; 0 if it is not known.
         column: u32,
-        /// What is wrong. It quotes nothing of the file but punctuation, and no values.
+        /// What is wrong. It may quote punctuation and keys of the file, but no values.
         message: String,
     },
     /// A `server.json` is a template: a version in it is a placeholder that a release fills in.

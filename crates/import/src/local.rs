@@ -4,7 +4,7 @@ use crate::command::{self, Bridge, Container, PackageCommand, Program, Reading};
 use crate::draft::{Draft, Place};
 use crate::names::{is_authorization, is_secret};
 use crate::placeholder::{Scan, braced, enclosed};
-use crate::{InputSource, Launch, OAuth, Package, PackageRegistry, Reason, Text, WarningKind};
+use crate::{InputSource, Launch, MAX_BYTES, OAuth, Package, PackageRegistry, Reason, Text, WarningKind};
 
 /// What a client file says of a local server.
 #[derive(Default)]
@@ -203,7 +203,7 @@ impl Draft {
     ) -> Result<Text, Reason> {
         // What the client leaves as it is, the bridge looks for in its environment.
         let scan = |text: &str| scan(text).or_else(|| braced(text));
-        let (mut text, mut start, mut at) = (Text::default(), 0, 0);
+        let (mut text, mut start, mut at, mut filled_length) = (Text::default(), 0, 0, 0);
         while let Some(next) = value[at..].find("${") {
             at += next;
             let given = enclosed(&value[at..], "${", "}")
@@ -222,6 +222,10 @@ impl Draft {
             }
             at += length;
             start = at;
+            filled_length += given.len();
+            if filled_length > MAX_BYTES {
+                return Err(Reason::TooLarge);
+            }
         }
         text.push_text(&self.expand(&value[start..], Place::Header(header), &scan)?);
         Ok(text)

@@ -156,6 +156,8 @@ codes! {
         UndeclaredInput(String) = "undeclared-input",
         /// It was deleted.
         Deleted = "deleted",
+        /// It has more than 1,000 inputs, or a text that placeholders make longer than a file may be.
+        TooLarge = "too-large",
         /// Its version is a placeholder.
         PlaceholderInVersion = "placeholder-in-version",
     }

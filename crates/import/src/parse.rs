@@ -4,7 +4,7 @@ mod json;
 mod toml;
 mod yaml;
 
-use crate::node::Node;
+use crate::node::{Node, Value};
 use crate::{Error, MAX_BYTES};
 
 /// The language of a file.
@@ -29,11 +29,29 @@ pub(crate) fn parse(language: Language, text: &str) -> Result<Node, Error> {
         return Err(Error::TooLarge { bytes: text.len() });
     }
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    match language {
+    let root = match language {
         Language::Json | Language::JsonComments | Language::Jsonc => json::parse(language, text),
         Language::Yaml => yaml::parse(text),
         Language::Toml => toml::parse(text),
+    }?;
+    check_sizes(&root)?;
+    Ok(root)
+}
+
+/// More members of one list or map are refused.
+const MAX_MEMBERS: usize = 5_000;
+
+/// Checks the sizes of lists and maps, in all of the tree.
+fn check_sizes(node: &Node) -> Result<(), Error> {
+    let (count, mut inner): (usize, Box<dyn Iterator<Item = &Node>>) = match &node.value {
+        Value::List(items) => (items.len(), Box::new(items.iter())),
+        Value::Map(members) => (members.len(), Box::new(members.iter().map(|(_, node)| node))),
+        _ => return Ok(()),
+    };
+    if count > MAX_MEMBERS {
+        return Err(Error::shape(node.line, "a list or map has more than 5,000 members"));
     }
+    inner.try_for_each(check_sizes)
 }
 
 /// Finds the lines of byte offsets.

@@ -2,6 +2,9 @@
 
 use crate::{Input, InputSource};
 
+/// The most bytes between the marks of a placeholder. Without a bound, a file of opening marks would take minutes.
+const MAX_PLACEHOLDER: usize = 1_024;
+
 /// What a placeholder stands for.
 pub(crate) enum Found {
     /// Text that the client puts in its place.
@@ -47,27 +50,32 @@ pub(crate) enum Piece<'a> {
     Found(Found),
 }
 
-/// Splits a text at its placeholders.
-pub(crate) fn split<'a>(text: &'a str, scan: &Scan<'_>) -> Vec<Piece<'a>> {
-    let (mut pieces, mut start, mut at) = (Vec::new(), 0, 0);
-    while let Some(next) = text[at..].find(['$', '{']) {
-        at += next;
-        match scan(&text[at..]) {
-            Some((length, found)) if length > 0 => {
-                if start < at {
-                    pieces.push(Piece::Plain(&text[start..at]));
-                }
-                pieces.push(Piece::Found(found));
-                at += length;
-                start = at;
-            }
-            _ => at += 1,
+/// Splits a text at its placeholders, one by one: what they stand for may be long.
+pub(crate) fn split<'a, 's>(text: &'a str, scan: &'s Scan<'s>) -> impl Iterator<Item = Piece<'a>> + use<'a, 's> {
+    let (mut start, mut at, mut next) = (0, 0, None);
+    std::iter::from_fn(move || {
+        if let Some(found) = next.take() {
+            return Some(Piece::Found(found));
         }
-    }
-    if start < text.len() {
-        pieces.push(Piece::Plain(&text[start..]));
-    }
-    pieces
+        while let Some(ahead) = text[at..].find(['$', '{']) {
+            at += ahead;
+            let Some((length, found)) = scan(&text[at..]).filter(|(length, _)| *length > 0) else {
+                at += 1;
+                continue;
+            };
+            let plain = &text[start..at];
+            at += length;
+            start = at;
+            if plain.is_empty() {
+                return Some(Piece::Found(found));
+            }
+            next = Some(found);
+            return Some(Piece::Plain(plain));
+        }
+        let rest = &text[start..];
+        (start, at) = (text.len(), text.len());
+        (!rest.is_empty()).then_some(Piece::Plain(rest))
+    })
 }
 
 /// No placeholders at all.
@@ -115,7 +123,7 @@ pub(crate) fn editor(client: &[&str]) -> impl Fn(&str) -> Option<(usize, Found)>
 /// Returns what stands between `open` at the beginning of `text` and the next `close`, and the length of it all.
 pub(crate) fn enclosed<'a>(text: &'a str, open: &str, close: &str) -> Option<(&'a str, usize)> {
     let rest = text.strip_prefix(open)?;
-    let end = rest.find(close)?;
+    let end = rest[..rest.floor_char_boundary(MAX_PLACEHOLDER)].find(close)?;
     Some((&rest[..end], open.len() + end + close.len()))
 }
 

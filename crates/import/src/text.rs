@@ -74,6 +74,15 @@ impl Text {
         })
     }
 
+    /// Returns the length in bytes, with inputs as they are displayed.
+    pub(crate) fn len(&self) -> usize {
+        let length = |part: &Part| match part {
+            Part::Literal(text) => text.len(),
+            Part::Input(name) => name.len() + 4,
+        };
+        self.0.iter().map(length).sum()
+    }
+
     pub(crate) fn push(&mut self, part: Part) {
         match (self.0.last_mut(), part) {
             (_, Part::Literal(text)) if text.is_empty() => {}

@@ -20,7 +20,7 @@ pub(super) fn read(reader: &mut Reader, root: &Node) -> Result<(), Error> {
     let servers = root.get("mcpServers");
     if servers.is_none() && projects.is_empty() && is_unwrapped(root) {
         reader.warn(WarningKind::UnwrappedMap, root.line);
-        return reader.add_map(Some(root), entry).map(drop);
+        return add_unwrapped(reader, root, entry);
     }
     reader.add_map(servers, entry)?;
     for (folder, project) in projects {
@@ -30,6 +30,23 @@ pub(super) fn read(reader: &mut Reader, root: &Node) -> Result<(), Error> {
             Ok(draft)
         };
         reader.add_map(project.get("mcpServers"), scoped)?;
+    }
+    Ok(())
+}
+
+/// Adds the servers of a file that is the map of servers itself. Members that are no maps, such as `$schema`, are none.
+pub(super) fn add_unwrapped(
+    reader: &mut Reader,
+    root: &Node,
+    entry: impl Fn(&str, &Node) -> Result<Draft, Reason>,
+) -> Result<(), Error> {
+    for (name, node) in root
+        .map()
+        .unwrap_or_default()
+        .iter()
+        .filter(|(_, node)| node.map().is_some())
+    {
+        reader.add(name, node.line, entry(name, node))?;
     }
     Ok(())
 }

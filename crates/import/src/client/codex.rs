@@ -56,8 +56,12 @@ fn entry(name: &str, node: &Node) -> Result<Draft, Reason> {
         passed_on(&mut draft, &mut fields)?;
     }
     draft.server.enabled = fields.bool("enabled")?.unwrap_or(true);
-    let millis = fields.time("startup_timeout_ms", 1.0)?;
-    draft.server.timeouts.start = fields.time("startup_timeout_sec", 1_000.0)?.or(millis);
+    let seconds = fields.time("startup_timeout_sec", 1_000.0)?;
+    draft.server.timeouts.start = match seconds {
+        // `startup_timeout_ms` counts only alone.
+        Some(_) => seconds,
+        None => fields.time("startup_timeout_ms", 1.0)?,
+    };
     draft.server.timeouts.call = fields.time("tool_timeout_sec", 1_000.0)?;
     draft.server.tools.only = fields.texts("enabled_tools")?;
     draft.server.tools.never = fields.texts("disabled_tools")?.unwrap_or_default();

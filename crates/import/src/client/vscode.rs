@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::claude::is_unwrapped;
+use super::claude::{add_unwrapped, is_unwrapped};
 use super::cursor::{client_variables, env_file};
 use super::launch::{EnvValues, HTTP, Kind, OAuthKeys, Rules, SSE, STDIO, Untyped};
 use super::reader::Reader;
@@ -52,7 +52,7 @@ pub(super) fn read(reader: &mut Reader, root: &Node) -> Result<(), Error> {
         let scan = |text: &str| inputs.scan(text).or_else(|| known(text));
         return reader.add_map(servers, |name, node| entry(name, node, &scan)).map(drop);
     }
-    // The `.mcp.json` of other clients has other placeholders, and leaves long texts as they are.
+    // The `.mcp.json` of other clients has other placeholders.
     let expand = shell(true);
     if let Some(servers) = root.get("mcpServers") {
         return reader
@@ -61,9 +61,7 @@ pub(super) fn read(reader: &mut Reader, root: &Node) -> Result<(), Error> {
     }
     if is_unwrapped(root) {
         reader.warn(WarningKind::UnwrappedMap, root.line);
-        return reader
-            .add_map(Some(root), |name, node| entry(name, node, &expand))
-            .map(drop);
+        return add_unwrapped(reader, root, |name, node| entry(name, node, &expand));
     }
     Ok(())
 }

@@ -33,14 +33,10 @@ const DESCRIPTIVE: &[&str] = &[
     "ref",
     "about",
     "dynamic",
-    "allowHosts",
     "policy",
     "license",
     "owner",
 ];
-
-/// A network rule or a life time that an import does not keep.
-const NOT_KEPT: &[&str] = &["allowHosts", "extraHosts", "longLived"];
 
 pub(super) fn catalog(reader: &mut Reader, root: &Node) -> Result<(), Error> {
     reader.add_map(root.get("registry"), catalog_entry).map(drop)
@@ -122,6 +118,7 @@ fn entry(
                 Some((Some(mut run), config_env)) => {
                     environment(draft, names, &[run.node("env"), config_env])?;
                     container(draft, &image, &mut run, names)?;
+                    draft.ignore(run.unread());
                 }
                 Some((None, config_env)) => {
                     environment(draft, names, &[config_env])?;
@@ -151,11 +148,6 @@ fn entry(
     // All of them are asked for, used or not.
     for (input, secret) in names.settings.values() {
         draft.add_found(input.clone(), *secret, Place::Plain);
-    }
-    for key in NOT_KEPT {
-        if let Some(node) = node.get(key) {
-            draft.warn_at(WarningKind::IgnoredKey((*key).to_owned()), node.line);
-        }
     }
     fields.skip(DESCRIPTIVE);
     draft.ignore(fields.unread());
@@ -187,8 +179,6 @@ fn container(draft: &mut Draft, image: &str, fields: &mut Fields<'_>, names: &Na
     let network = (fields.bool("disableNetwork")? == Some(true)).then(|| Text::from("none"));
     draft.check_arguments(&args);
     draft.container_launch(Text::from(image), args, volumes, network, user);
-    fields.skip(DESCRIPTIVE);
-    fields.skip(NOT_KEPT);
     Ok(())
 }
 
@@ -213,7 +203,11 @@ fn environment(draft: &mut Draft, names: &Names, sources: &[Option<&Node>]) -> R
             _ => return Err(Reason::WrongType("env".into())),
         };
         for (name, value) in pairs {
-            let text = take(draft, names.env(&value, &earlier), Place::Env(&name));
+            let expanded = names.env(&value, &earlier);
+            if expanded.too_long {
+                return Err(Reason::TooLarge);
+            }
+            let text = take(draft, expanded, Place::Env(&name));
             if text.literal() == Some("") {
                 continue;
             }

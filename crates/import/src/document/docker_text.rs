@@ -19,7 +19,12 @@ pub(super) struct Names {
 pub(super) struct Expanded {
     pub(super) text: Text,
     pub(super) inputs: Vec<(Input, Option<bool>)>,
+    /// It would be longer than [`MAX_ENV`].
+    pub(super) too_long: bool,
 }
+
+/// The most bytes of a variable that is made of others.
+const MAX_ENV: usize = 64 * 1024;
 
 impl Names {
     /// Expands templates. A name that is not declared becomes an input of the user.
@@ -27,6 +32,7 @@ impl Names {
         let mut expanded = Expanded {
             text: Text::default(),
             inputs: Vec::new(),
+            too_long: false,
         };
         let mut rest = text;
         while let Some(at) = rest.find("{{") {
@@ -116,7 +122,9 @@ impl Names {
         let mut expanded = Expanded {
             text: Text::default(),
             inputs: Vec::new(),
+            too_long: false,
         };
+        let mut length = 0;
         for piece in split(text, &scan) {
             match piece {
                 Piece::Plain(plain) => expanded.text.push(Part::Literal(plain.to_owned())),
@@ -125,6 +133,12 @@ impl Names {
                         expanded.text.push(Part::Input(name));
                         expanded.inputs.push((input.clone(), Some(true)));
                     } else if let Some(value) = earlier.get(&name) {
+                        // Variables of variables grow with each step; what is too long is cut off, and refused by the caller.
+                        length += value.len();
+                        if length > MAX_ENV {
+                            expanded.too_long = true;
+                            break;
+                        }
                         expanded.text.push_text(value);
                     }
                     // Others are empty.

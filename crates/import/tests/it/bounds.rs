@@ -99,3 +99,77 @@ fn warnings_and_rejections_have_lines() {
     assert_eq!((found.servers[0].line, found.servers[0].warnings[0].line), (2, 4));
     assert_eq!(found.rejected[0].line, 5);
 }
+
+#[test]
+fn growing_texts_fail() {
+    let mut doubling = String::from("registry:\n  a:\n    image: a:1\n    env:\n      - {name: V0, value: xxxxxxxx}\n");
+    for step in 1..60 {
+        let before = step - 1;
+        doubling.push_str(&format!("      - {{name: V{step}, value: $V{before}$V{before}}}\n"));
+    }
+    let found = import(Format::DockerCatalog, &doubling).expect("valid YAML");
+    assert_eq!(found.rejected[0].reason.to_string(), "too-large");
+
+    let (org, header) = ("x".repeat(100_000), "${ORG}".repeat(100_000));
+    let goose = format!(
+        "extensions:\n  a:\n    enabled: true\n    type: streamable_http\n    uri: https://a.example.com\n    envs: {{ORG: {org}}}\n    headers: {{X-Org: '{header}'}}\n"
+    );
+    assert_eq!(
+        import(Format::Goose, &goose).expect("valid YAML").rejected[0]
+            .reason
+            .to_string(),
+        "too-large"
+    );
+    let bridge = serde_json::json!({"mcpServers": {"a": {"command": "npx", "env": {"ORG": org},
+        "args": ["mcp-remote", "https://a.example.com", "--header", format!("X-Org:{header}")]}}});
+    let found = import(Format::Claude, &bridge.to_string()).expect("valid JSON");
+    assert_eq!(found.rejected[0].reason.to_string(), "too-large");
+}
+
+#[test]
+fn many_marks_and_inputs_end() {
+    for mark in ["${", "{{", "$A", "{env:", "${A:-", "<<", "${{ "] {
+        let text = mark.repeat(100_000 / mark.len());
+        let file = serde_json::json!({"mcpServers": {"a": {"command": "x", "args": [text]}}}).to_string();
+        for format in [
+            Format::Claude,
+            Format::Gemini,
+            Format::Librechat,
+            Format::Continue,
+            Format::Cursor,
+        ] {
+            let _ = import(format, &file);
+        }
+    }
+    let inputs: String = (0..100_000).map(|n| format!("${{A{n}}}")).collect();
+    let file = serde_json::json!({"mcpServers": {"a": {"command": "x", "args": [inputs]}}}).to_string();
+    let found = import(Format::Claude, &file).expect("valid JSON");
+    assert_eq!(found.rejected[0].reason.to_string(), "too-large");
+}
+
+#[test]
+fn yaml_errors_quote_no_values() {
+    for value in [
+        "!!int hunter2",
+        "!!bool hunter2",
+        "!!float hunter2",
+        "!!binary hunter2",
+        "!!null hunter2",
+        "\"\\q hunter2\"",
+        "hunter2: hunter2",
+    ] {
+        if let Err(error) = import(Format::Goose, &format!("extensions:\n  a: {value}\n")) {
+            assert!(!error.to_string().contains("hunter2"), "{value}: {error}");
+        }
+    }
+}
+
+#[test]
+fn wide_maps_fail() {
+    let env: Vec<String> = (0..6_000).map(|n| format!("\"A{n}\": \"\"")).collect();
+    let text = format!(
+        "{{\"mcpServers\": {{\"a\": {{\"command\": \"x\", \"env\": {{{}}}}}}}}}",
+        env.join(",")
+    );
+    assert!(matches!(import(Format::Claude, &text), Err(Error::Syntax { .. })));
+}

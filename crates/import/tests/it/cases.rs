@@ -640,3 +640,56 @@ fn docker_templates() {
         ],
     );
 }
+
+#[test]
+fn docker_rules_of_the_network_are_said() {
+    let text = "name: a\nimage: mcp/a:1\nallowHosts: ['x:443']\nrun:\n  allowHosts: ['x:443']\n  disableNetwork: false\n  env: {A: b}\n";
+    check(
+        Format::DockerSource,
+        text,
+        &[
+            (
+                WARNINGS,
+                json!(["ignored-key:run.allowHosts", "ignored-key:allowHosts"]),
+            ),
+            ("/servers/0/env/A", json!("b")),
+        ],
+    );
+}
+
+#[test]
+fn codex_start_time_in_seconds_wins() {
+    let text = "[mcp_servers.a]\ncommand = 'x'\nstartup_timeout_sec = 0.5\nstartup_timeout_ms = 9\n";
+    check(
+        Format::Codex,
+        text,
+        &[
+            ("/servers/0/timeoutsMs/start", json!(500)),
+            (WARNINGS, json!(["ignored-key:startup_timeout_ms"])),
+        ],
+    );
+}
+
+#[test]
+fn codex_bearer_tokens_and_other_names() {
+    let text = "[mcp_servers.a]\nurl = 'https://a.example.com'\nbearer_token = 'a-0000-not-a-real-token'\n[mcpServers.b]\ncommand = 'x'\n";
+    check(
+        Format::Codex,
+        text,
+        &[
+            (REASON, json!("wrong-type:bearer_token")),
+            ("/servers", json!([])),
+            ("/warnings", json!(["client-refuses-file", "ignored-key:mcpServers"])),
+        ],
+    );
+}
+
+#[test]
+fn unwrapped_files_may_have_a_schema() {
+    let text = r#"{"$schema": "https://x.example.com", "a": {"command": "x"}}"#;
+    check(
+        Format::Claude,
+        text,
+        &[("/servers/0/name", json!("a")), ("/rejected", Value::Null)],
+    );
+}
