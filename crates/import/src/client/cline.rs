@@ -43,15 +43,7 @@ fn entry(name: &str, node: &Node) -> Result<Draft, Reason> {
     draft.server.tools.unasked = fields.texts("autoApprove")?.unwrap_or_default();
     timeout(&mut draft, &mut fields);
     if let Some(mut oauth) = fields.fields("oauthClient")? {
-        let keys = OAuthKeys {
-            id: "clientId",
-            secret: "clientSecret",
-            scopes: "scopes",
-            authorization_url: "",
-            token_url: "",
-            audience: "",
-            own: &[],
-        };
+        let keys = OAuthKeys::client("clientId", "clientSecret", "scopes");
         keys.read(&mut draft, &mut oauth, &scan)?;
     }
     draft.ignore(fields.unread());

@@ -118,15 +118,7 @@ fn oauth(draft: &mut Draft, fields: &mut Fields<'_>) -> Result<(), Reason> {
         draft.server.oauth = Some(oauth);
     }
     if let Some(mut section) = fields.fields("oauth")? {
-        let keys = OAuthKeys {
-            id: "client_id",
-            secret: "client_secret",
-            scopes: "scopes",
-            authorization_url: "",
-            token_url: "",
-            audience: "",
-            own: &[],
-        };
+        let keys = OAuthKeys::client("client_id", "client_secret", "scopes");
         keys.read(draft, &mut section, &none)?;
     }
     Ok(())

@@ -37,15 +37,7 @@ fn entry(name: &str, node: &Node) -> Result<Draft, Reason> {
     env_file(&mut draft, &mut fields)?;
     client_variables(&mut draft);
     if let Some(mut auth) = fields.fields("auth")? {
-        let keys = OAuthKeys {
-            id: "CLIENT_ID",
-            secret: "CLIENT_SECRET",
-            scopes: "scopes",
-            authorization_url: "",
-            token_url: "",
-            audience: "",
-            own: &[],
-        };
+        let keys = OAuthKeys::client("CLIENT_ID", "CLIENT_SECRET", "scopes");
         keys.read(&mut draft, &mut auth, &scan)?;
     }
     draft.ignore(fields.unread());

@@ -168,7 +168,20 @@ pub(super) struct OAuthKeys<'a> {
     pub(super) own: &'a [&'a str],
 }
 
-impl OAuthKeys<'_> {
+impl<'a> OAuthKeys<'a> {
+    /// The names of a section that has a client and scopes alone.
+    pub(super) fn client(id: &'a str, secret: &'a str, scopes: &'a str) -> Self {
+        Self {
+            id,
+            secret,
+            scopes,
+            authorization_url: "",
+            token_url: "",
+            audience: "",
+            own: &[],
+        }
+    }
+
     /// Reads an OAuth section into the server.
     pub(super) fn read(&self, draft: &mut Draft, fields: &mut Fields<'_>, scan: &Scan<'_>) -> Result<(), Reason> {
         use crate::draft::Place;

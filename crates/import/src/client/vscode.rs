@@ -77,15 +77,7 @@ fn entry(name: &str, node: &Node, scan: &Scan<'_>) -> Result<Draft, Reason> {
     env_file(&mut draft, &mut fields)?;
     client_variables(&mut draft);
     if let Some(mut oauth) = fields.fields("oauth")? {
-        let keys = OAuthKeys {
-            id: "clientId",
-            secret: "clientSecret",
-            scopes: "scopes",
-            authorization_url: "",
-            token_url: "",
-            audience: "",
-            own: &[],
-        };
+        let keys = OAuthKeys::client("clientId", "clientSecret", "scopes");
         keys.read(&mut draft, &mut oauth, scan)?;
     }
     draft.server.version = fields.owned("version")?;

@@ -34,15 +34,7 @@ fn entry(name: &str, node: &Node) -> Result<Draft, Reason> {
     draft.server.enabled = fields.bool("enabled")?.unwrap_or(true);
     draft.server.timeouts.call = fields.time("timeout", 1_000.0)?;
     if let Some(mut oauth) = fields.fields("oauth")? {
-        let keys = OAuthKeys {
-            id: "client_id",
-            secret: "client_secret",
-            scopes: "scopes",
-            authorization_url: "",
-            token_url: "",
-            audience: "",
-            own: &[],
-        };
+        let keys = OAuthKeys::client("client_id", "client_secret", "scopes");
         keys.read(&mut draft, &mut oauth, &none)?;
     }
     draft.ignore(fields.unread());

@@ -3,7 +3,7 @@
 use super::server_json::transport;
 use super::server_variables::{arguments, key_values, member};
 use super::text;
-use crate::command::{Container, Value, npm_spec, python_spec};
+use crate::command::{Container, Spec, Value, npm_spec, python_spec};
 use crate::draft::{Draft, Place};
 use crate::names::{is_exact, is_exact_npm};
 use crate::node::Node;
@@ -99,6 +99,21 @@ fn made(registry: PackageRegistry, name: String, version: Option<String>, args: 
     }
 }
 
+/// Returns name and exact version of a package, of which the identifier itself may hold the version.
+fn pinned(
+    inside: Option<Spec>,
+    identifier: &str,
+    version: Option<&str>,
+    exact: Option<&str>,
+) -> (String, Option<String>) {
+    let (name, own) = match inside {
+        Some(spec) => (spec.name, spec.version),
+        None => (identifier.to_owned(), None),
+    };
+    let exact = exact.map(str::to_owned);
+    (name, exact.or_else(|| own.filter(|_| version.is_none())))
+}
+
 fn npm(
     draft: &mut Draft,
     identifier: &str,
@@ -108,12 +123,8 @@ fn npm(
     own: Vec<Text>,
 ) {
     let word = version.map_or_else(|| identifier.to_owned(), |version| format!("{identifier}@{version}"));
-    let inside = npm_spec(identifier);
-    let exact = version.filter(|version| is_exact_npm(version)).map(str::to_owned);
-    let name = inside
-        .as_ref()
-        .map_or_else(|| identifier.to_owned(), |spec| spec.name.clone());
-    let exact = exact.or_else(|| inside.filter(|_| version.is_none())?.version);
+    let exact = version.filter(|version| is_exact_npm(version));
+    let (name, exact) = pinned(npm_spec(identifier), identifier, version, exact);
     let command = hint.filter(|hint| matches!(*hint, "npx" | "bunx")).unwrap_or("npx");
     program(
         draft,
@@ -133,12 +144,8 @@ fn pypi(
     own: Vec<Text>,
 ) {
     let word = version.map_or_else(|| identifier.to_owned(), |version| format!("{identifier}=={version}"));
-    let inside = python_spec(identifier);
-    let exact = version.filter(|version| is_exact(version)).map(str::to_owned);
-    let name = inside
-        .as_ref()
-        .map_or_else(|| identifier.to_owned(), |spec| spec.name.clone());
-    let exact = exact.or_else(|| inside.filter(|_| version.is_none())?.version);
+    let exact = version.filter(|version| is_exact(version));
+    let (name, exact) = pinned(python_spec(identifier), identifier, version, exact);
     let (command, words) = match hint {
         Some("pipx") => ("pipx", vec!["run".to_owned(), word]),
         _ => ("uvx", vec![word]),
